@@ -77,6 +77,11 @@ def _pattern(text: str) -> None:
         raise _refused(f"'{text[:80]}' is not a pattern", 'write names, with * ? or ** for any part, such as "*.csv"')
 
 
+def _home_folder(text: str) -> None:
+    if {"", ".", "..", "~"} & set(text.removeprefix("~/").removesuffix("/").split("/")):
+        raise _refused(f"'{text[:80]}' is not a folder in a home", 'write a path in it, such as ".cargo/registry"')
+
+
 def _repo_path(text: str) -> None:
     if text.startswith(("/", "~")) or ".." in text.split("/"):
         raise _refused(
@@ -148,6 +153,7 @@ SlotCount = Annotated[str, Accepts(_slots), OnlyLower(lambda text: nan if text =
 """`auto` or a number in quotes."""
 Names = tuple[Annotated[str, Accepts(_file_name)], ...]
 """Names of files or folders, or globs, without a path."""
+HomeFolders = tuple[Annotated[str, Accepts(_home_folder)], ...]
 Patterns = tuple[Annotated[str, Accepts(_pattern)], ...]
 """Patterns as in a `.gitignore`."""
 RepoPath = Annotated[str, Accepts(_repo_path)]

@@ -15,6 +15,7 @@ from engine.domain.setting_types import (
     AutoSizeLimit,
     CopyChoice,
     Count,
+    HomeFolders,
     LevelChoice,
     Limit,
     Names,
@@ -341,8 +342,17 @@ class BuildSettings(Struct, frozen=True, forbid_unknown_fields=True):
             description='Git-ignored build output that new workspaces start with, by name; ["*"]: all of it; []: none.'
         ),
     ] = ("target", "node_modules", ".venv", "venv", "build", "_build")
+    caches: Annotated[
+        HomeFolders,
+        AnyValue(),
+        Meta(
+            description="Caches of package managers and compilers that new workspaces start with, as paths in the home "
+            "of commands; []: none."
+        ),
+    ] = (".cache", ".cargo/git", ".cargo/registry", ".gradle/caches", ".m2/repository", ".npm", "go/pkg")
     warm_size: Annotated[
-        SizeLimit, Meta(description="Disk space for shared build output; beyond it, builds start from scratch.")
+        SizeLimit,
+        Meta(description="Disk space for shared build output and caches; beyond it, builds start from scratch."),
     ] = "16GiB"
 
 

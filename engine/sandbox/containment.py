@@ -112,7 +112,8 @@ class Containment(Struct, frozen=True):
                 }
             if self.namespaces:
                 assert self.bwrap is not None
-                config["tmpfs"] = b"\0".join(path.encode() for path in (TMP, SHM, HOME, VAR_TMP))
+                in_memory = (TMP, SHM, VAR_TMP) if mount.home is not None else (TMP, SHM, HOME, VAR_TMP)
+                config["tmpfs"] = b"\0".join(path.encode() for path in in_memory)
                 env = command_env(self.around.tools, HOME, TMP, f"{PROGRAM}/{GIT_CONFIG_FILE}")
                 if self.zygote is not None:
                     command = mounting_argv(self.bwrap, self.around, mount)

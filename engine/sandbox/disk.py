@@ -219,7 +219,7 @@ class DiskBudget:
         self._grown = 0
         self._weight = 0
         self._sandbox: Measured | None = None
-        self._root = ""
+        self._places: tuple[str, ...] = ()
         self._account: Account | None = None
         self._certain = 0
         """How much it had when it was last measured while nothing could change it; `_grown` is the last result."""
@@ -233,8 +233,8 @@ class DiskBudget:
         self._chances = CHANCES
 
     @asynccontextmanager
-    async def guard(self, sandbox: Measured, root: str) -> AsyncIterator[None]:
-        """End the command that runs meanwhile if the copy, which it sees at `root`, grows beyond its limit.
+    async def guard(self, sandbox: Measured, *places: str) -> AsyncIterator[None]:
+        """End the command that runs meanwhile if the copy, which it sees at `places`, grows beyond its limit.
 
         A copy that is already over its limit may shrink: only further growth is ended. Raises OverLimit once if
         it is found to be over its limit before the command, and WorkspaceLost if several commands in a row have made it
@@ -251,7 +251,7 @@ class DiskBudget:
             raise OverLimit(f"not run: the workspace grew by {grown} MiB, {limit} are allowed; remove something")
         if self._chances <= 0:
             raise WorkspaceLost(f"the workspace is given up: {CHANCES} commands took more disk space than allowed")
-        self._sandbox, self._root, self._ended = sandbox, root, False
+        self._sandbox, self._places, self._ended = sandbox, places, False
         account = Account(sandbox, self._allowed, self._measure_suspended, self._grown, self._weight)
         self._account = account
         self._watch.open(self, account)
@@ -372,7 +372,8 @@ class DiskBudget:
         """Deleted files that the command's processes hold: a walk cannot find them."""
         pids = sandbox.command_pids()
         devices = set()
-        for place in (*self._folders[:1], *(Path(f"{living(pid)}/root{self._root}") for pid in pids)):
+        inside = (Path(f"{living(pid)}/root{place}") for pid in pids for place in self._places)
+        for place in (*self._folders[:1], *inside):
             with suppress(OSError):
                 devices.add(place.stat().st_dev)
         return Holdings(pids, devices)

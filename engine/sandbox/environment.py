@@ -15,6 +15,9 @@ GIT_CONFIG = """[user]
 As the system's, it gives way to what a test or a repository sets, holds with any HOME, and leaves `--global` writable.
 """
 
+BYTECODE = ".cache/pycache"
+"""Where Python keeps compiled files, in the home of commands."""
+
 
 def command_env(tools: Tools, home: str, tmp: str, git_config: str) -> dict[str, str]:
     """The environment of commands: nothing of the host's except paths to tools. `git_config` has GIT_CONFIG."""
@@ -36,7 +39,7 @@ def command_env(tools: Tools, home: str, tmp: str, git_config: str) -> dict[str,
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_SYSTEM": git_config,  # instead of the machine's
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PYTHONPYCACHEPREFIX": f"{tmp}/pycache",  # not beside the sources: few projects ignore all of them
+        "PYTHONPYCACHEPREFIX": f"{home}/{BYTECODE}",  # not beside the sources: few projects ignore all of them
         "DEBIAN_FRONTEND": "noninteractive",
         **tools.env,
     }

@@ -25,12 +25,16 @@ LOOK_S = 60.0
 
 
 class Mount(Struct, frozen=True):
-    """What is mounted at `/ws`: an overlay of `layers` (lowest first) with `upper` and `work`, or the folder `bind`."""
+    """What is mounted at `/ws`: an overlay of `layers` (lowest first) with `upper` and `work`, or the folder `bind`.
+
+    `home`: an overlay for the home of commands; without it, that lies in memory.
+    """
 
     layers: tuple[str, ...] = ()
     upper: str = ""
     work: str = ""
     bind: str = ""
+    home: "Mount | None" = None
 
 
 class Surroundings(Struct, frozen=True):
@@ -108,7 +112,11 @@ def mount_args(around: Surroundings, mount: Mount) -> list[str]:
     size, rest = str(around.tmp_bytes), str(around.tmp_bytes // 4)
     args += ["--perms", "1777", "--size", rest, "--tmpfs", SHM, "--remount-ro", "/dev"]
     args += ["--perms", "1777", "--size", size, "--tmpfs", TMP]
-    args += ["--size", rest, "--tmpfs", HOME, "--dir", VAR_TMP, "--size", rest, "--tmpfs", VAR_TMP]
+    args += ["--dir", VAR_TMP, "--size", rest, "--tmpfs", VAR_TMP]
+    if mount.home is None:
+        args += ["--size", rest, "--tmpfs", HOME]
+    else:
+        args += _writable_overlay(mount.home.layers or (str(around.stage / "empty"),), mount.home, HOME)
     for source, target in around.shared():
         args += overlay_args(around.stage, source, target) if source in around.overlaid else bind_args(source, target)
     for secret, place in around.tools.hidden():
@@ -119,10 +127,13 @@ def mount_args(around: Surroundings, mount: Mount) -> list[str]:
     if mount.bind:
         args += ["--bind", mount.bind, WS]
     else:
-        for layer in mount.layers:
-            args += ["--overlay-src", layer]
-        args += ["--overlay", mount.upper, mount.work, WS]
+        args += _writable_overlay(mount.layers, mount, WS)
     return args
+
+
+def _writable_overlay(layers: tuple[str, ...], mount: Mount, target: str) -> list[str]:
+    sources = [word for layer in layers for word in ("--overlay-src", layer)]
+    return [*sources, "--overlay", mount.upper, mount.work, target]
 
 
 def bind_args(source: str, target: str) -> list[str]:

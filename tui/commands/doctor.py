@@ -177,9 +177,9 @@ async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
 
 def _builds(settings: Settings, shared: bool) -> Finding:
     """Whether the first build in a workspace starts from what the check has built."""
-    names = ", ".join(settings.build.warm)
+    names = ", ".join((*settings.build.warm, *settings.build.caches))
     if not names:
-        return Finding("ok", "builds", "each workspace builds from scratch, because build.warm is empty")
+        return Finding("ok", "builds", "each workspace builds from scratch: build.warm and build.caches are empty")
     if not shared:
         what = "each workspace builds from scratch: only workspaces by overlay start from what the check has built"
         hint = "overlays need sandbox level namespaced or full, and a bubblewrap that can mount them"
@@ -187,7 +187,7 @@ def _builds(settings: Settings, shared: bool) -> Finding:
     if not settings.repo.check:
         what = "each workspace builds from scratch: there is no check whose build it could start from"
         return Finding("warn", "builds", what, "configure a check that builds the project")
-    return Finding("ok", "builds", f"each workspace starts from what the check has built in {names}")
+    return Finding("ok", "builds", f"each workspace starts from what the check has left in {names}")
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:

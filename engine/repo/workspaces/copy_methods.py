@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -54,11 +54,10 @@ def make_copy(method: CopyMethod, folder: Path, stack: LayerStack, spare: SpareC
     try:
         folder.mkdir()
         if method is CopyMethod.OVERLAY:
-            upper, work = folder / "upper", folder / "work"
-            upper.mkdir()
-            work.mkdir()
-            lowers = tuple(str(path) for path in stack.folders)
-            return Copy(folder, Mount(lowers, str(upper), str(work)), upper, None)
+            mount = overlay_mount(folder, stack.folders, stack.caches)
+            for part in overlay_parts(folder):
+                part.mkdir()
+            return Copy(folder, mount, folder / "upper", None)
         files = folder / "files"
         if spare is not None:
             spare.files.rename(files)
@@ -69,6 +68,17 @@ def make_copy(method: CopyMethod, folder: Path, stack: LayerStack, spare: SpareC
         return Copy(folder, Mount(bind=str(files)), files, stamps, sources)
     except (OSError, subprocess.CalledProcessError) as error:
         raise no_room(error) from error
+
+
+def overlay_parts(folder: Path) -> list[Path]:
+    """What an overlay of the workspace and one of its home need in a copy's folder."""
+    return [folder / name for name in ("upper", "work", "home", "home-work")]
+
+
+def overlay_mount(folder: Path, layers: Sequence[Path], caches: Sequence[Path]) -> Mount:
+    """The overlays of a copy: its layers, and in its home the layers of caches."""
+    upper, work, home, home_work = map(str, overlay_parts(folder))
+    return Mount(tuple(map(str, layers)), upper, work, home=Mount(tuple(map(str, caches)), home, home_work))
 
 
 def no_room(error: Exception) -> SwarmError:

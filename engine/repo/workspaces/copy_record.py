@@ -13,7 +13,7 @@ from msgspec import MsgspecError, Struct, msgpack
 from engine.domain.types import AgentId, CommitId
 from engine.repo.changes.scan import Stamp
 from engine.repo.workspaces.boot import boot_id
-from engine.repo.workspaces.copy_methods import Copy
+from engine.repo.workspaces.copy_methods import Copy, overlay_mount
 from engine.sandbox.guarantees import CopyMethod
 from engine.sandbox.mounts import Mount
 
@@ -33,6 +33,8 @@ class CopyRecord(Struct, frozen=True):
     tracked: tuple[bytes, ...] = ()
     """Paths that count as tracked although the commit lacks them."""
     trunk_history: bool = False
+    caches: tuple[bytes, ...] = ()
+    """The layers below its home."""
 
 
 class Update(Struct, frozen=True):
@@ -79,11 +81,10 @@ def read_update(folder: Path) -> Update | None:
 def read_copy(folder: Path, record: CopyRecord) -> Copy:
     """The copy as an earlier process left it. Raises OSError, MsgspecError when a part of it is missing."""
     if record.method is CopyMethod.OVERLAY:
-        upper, work = folder / "upper", folder / "work"
-        layers = tuple(map(os.fsdecode, record.layers))
-        for part in (upper, work, *map(Path, layers)):
+        layers, caches = ([Path(os.fsdecode(layer)) for layer in found] for found in (record.layers, record.caches))
+        for part in (folder / "upper", folder / "work", *layers, *caches):
             part.stat()
-        return Copy(folder, Mount(layers, str(upper), str(work)), upper, None)
+        return Copy(folder, overlay_mount(folder, layers, caches), folder / "upper", None)
     files = folder / "files"
     files.stat()
     stamps = msgpack.decode((folder / STAMPS).read_bytes(), type=dict[bytes, Stamp])

@@ -9,10 +9,11 @@ import asyncio
 import itertools
 import logging
 import os
-import re
+import stat
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pygit2
@@ -36,8 +37,10 @@ from engine.repo.workspaces.checkout import (
 from engine.repo.workspaces.excludes import Excludes
 from engine.repo.workspaces.mtimes import FileTimes, at_commit, rebased
 from engine.repo.workspaces.trash import Trash
+from engine.repo.workspaces.verified_downloads import LOCK_FILES, Named, keep_downloads
 from engine.repo.workspaces.warm_builds import (
     MAX_LAYERS,
+    Made,
     WarmBuilds,
     disk_size,
     keep_builds,
@@ -57,8 +60,6 @@ MAX_DEPTH = 8
 MAX_MOUNT_OPTIONS = 2_800
 """The kernel allows one page of mount options, which contain the path of each layer."""
 
-_ANY = re.compile("")
-
 log = logging.getLogger("swarm")
 
 
@@ -72,6 +73,11 @@ class LayerStack(Struct, frozen=True):
     folders: tuple[Path, ...]
     builds: WarmBuilds | None = None
     shared: bool = True
+
+    @property
+    def caches(self) -> tuple[Path, ...]:
+        """The layers below the home of commands."""
+        return self.builds.caches if self.builds is not None else ()
 
 
 class _Base(Struct, frozen=True):
@@ -130,8 +136,8 @@ class LayerStore:
         self._closed = False
 
     async def use(self, commit: CommitId, *, clean: bool = False) -> LayerStack:
-        """The layers of a trunk commit, to be given back with `release`. `clean`: made of git objects alone, and of
-        what the setup command has made of the same commit.
+        """The layers of a trunk commit, to be given back with `release`. `clean`: made of git objects alone, of
+        downloads that the commit's lock files name by hash, and of what the setup command has made of the same commit.
 
         Raises SwarmError (git).
         """
@@ -139,7 +145,12 @@ class LayerStore:
             self._count_use(self._set_up)
             return self._set_up
         if clean:
-            stack = await asyncio.to_thread(self._guarded, self._make_clean, commit)
+            held = self.adopt(commit, self._builds.caches if self._builds is not None else ())
+            try:
+                make = partial(self._make_clean, held.folders)
+                stack = await asyncio.to_thread(self._guarded, make, commit)
+            finally:
+                self.release(held)
             self._count_use(stack)
             return stack
         async with self._one_at_a_time:
@@ -157,27 +168,31 @@ class LayerStore:
         return stack
 
     def _count_use(self, stack: LayerStack) -> None:
-        for folder in stack.folders:
+        for folder in (*stack.caches, *stack.folders):
             self._uses[folder] = self._uses.get(folder, 0) + 1
 
     def release(self, stack: LayerStack) -> None:
         """Discard the layers that have no users and that no new workspace would use."""
-        for folder in stack.folders:
+        for folder in (*stack.caches, *stack.folders):
             self._uses[folder] -= 1
         self._discard_unused()
 
     def _discard_unused(self) -> None:
         needed = {folder for delta in self._deltas for folder in delta.stack.folders}
         if self._set_up is not None:
-            needed.update(self._set_up.folders)
+            needed.update(self._set_up.folders, self._set_up.caches)
         if self._builds is not None:
-            needed.update(self._builds.folders)
+            needed.update(self._builds.layers)
         if self._base is not None:
             needed.update(self._base.stack.folders)
         unused = {folder for folder, uses in self._uses.items() if not uses and folder not in needed}
         if not unused:
             return
-        self._stacks = {commit: stack for commit, stack in self._stacks.items() if unused.isdisjoint(stack.folders)}
+        self._stacks = {
+            commit: stack
+            for commit, stack in self._stacks.items()
+            if unused.isdisjoint((*stack.caches, *stack.folders))
+        }
         for folder in unused:
             del self._uses[folder]
             self._trash.discard(folder)
@@ -215,10 +230,27 @@ class LayerStore:
         self._times = times
         return self._with_builds(repo, stack)
 
-    def _make_clean(self, commit: CommitId, folder: Path) -> LayerStack:
-        """One layer made of git objects alone. No earlier layer, and no file's time, says what happened before."""
-        check_out(self._source, folder, commit)
-        return LayerStack(commit, (folder,), shared=False)
+    def _make_clean(self, caches: tuple[Path, ...], commit: CommitId, folder: Path) -> LayerStack:
+        """One layer made of git objects alone. No earlier layer, and no file's time, says what happened before.
+
+        Of the `caches` only verified downloads stay.
+        """
+        index = check_out(self._source, folder, commit)
+        builds, downloads = None, self._new_folder()
+        if caches:
+            repo = pygit2.Repository(str(self._source.trunk))
+            named = Named(
+                repo[pygit2.Oid(raw=oid)].peel(pygit2.Blob).data
+                for path, mode, oid in index.entries()
+                if os.path.basename(path) in LOCK_FILES and stat.S_ISREG(mode)
+            )
+            try:
+                if keep_downloads(caches, named, downloads):
+                    builds = WarmBuilds(commit, (), frozenset(), 0, (downloads,))
+            except OSError as error:
+                log.warning("cannot keep verified downloads: %s", error)
+                self._trash.discard(downloads)
+        return LayerStack(commit, (folder,), builds, shared=False)
 
     def head_files(self, commit: CommitId, *, trunk_history: bool) -> dict[str, bytes]:
         """What a copy at `commit` has in `.git` of its own. Slow: call in a thread. Raises SwarmError (git)."""
@@ -276,7 +308,7 @@ class LayerStore:
     def _with_builds(self, repo: pygit2.Repository, stack: LayerStack) -> LayerStack:
         """Put the kept builds below a stack, without those that do not fit its commit."""
         builds = self._builds
-        if builds is None or _exceeds_mount_options(len(stack.folders) + len(builds.folders) + 1, builds.folders[0]):
+        if builds is None or _exceeds_mount_options(len(stack.folders) + len(builds.layers) + 1, builds.layers[0]):
             return stack
         if stale := stale_paths(repo, builds, stack.commit, self.excludes.rules):
             mask = self._new_folder()
@@ -299,50 +331,52 @@ class LayerStore:
         """The commit on which the setup command has succeeded last."""
         return self._set_up.commit if self._set_up is not None else None
 
-    async def keep_setup(self, stack: LayerStack, upper: Path, ignored: Sequence[str]) -> None:
-        """Start later workspaces from the `ignored` paths in `upper` that the setup command made on the clean `stack`.
-
-        Nothing may write to `upper` any more. Raises OSError.
-        """
-        new = self._new_folder()
-        made = await asyncio.to_thread(keep_builds, None, stack.commit, upper, ignored, _ANY, new, new)
-        below = made.folders if made is not None else ()
+    async def keep_setup(self, stack: LayerStack, made: Made) -> None:
+        """Start later workspaces from what the setup command made on the clean `stack`. Raises OSError."""
+        builds = await self._keep(stack, made)
+        below = builds.folders if builds is not None else ()
         async with self._one_at_a_time:
-            self._set_up = LayerStack(stack.commit, (*below, *stack.folders), made, shared=False)
-            self._set_builds(made)
+            self._set_up = LayerStack(stack.commit, (*below, *stack.folders), builds, shared=False)
+            self._set_builds(builds)
 
-    async def keep_builds(
-        self, stack: LayerStack, upper: Path, ignored: Sequence[str], names: re.Pattern[str], limit: int
-    ) -> None:
-        """Start later workspaces from what a check built on `stack`. Nothing may write to its `upper` any more.
+    async def keep_builds(self, stack: LayerStack, made: Made, limit: int) -> None:
+        """Start later workspaces from what a check made on `stack`.
 
-        `ignored` are the paths in `upper` that git ignores; those that `names` matches are kept. If all builds together
-        exceed `limit` bytes or cannot be kept, later workspaces start without builds.
+        If all builds and caches together exceed `limit` bytes or cannot be kept, later workspaces start without them.
         """
-        new, merged = self._new_folder(), self._new_folder()
+        builds = None
         try:
-            builds = await asyncio.to_thread(
-                keep_builds, stack.builds, stack.commit, upper, ignored, names, new, merged
-            )
+            builds = await self._keep(stack, made)
             size = await asyncio.to_thread(disk_size, builds)
         except (OSError, RecursionError) as error:  # the disk is full, or the build left a hostile tree
             log.warning("cannot keep the check's builds: %s", error)
-            builds, size = None, 0
-        if size > limit:
-            log.warning(
-                "builds take %d MiB, more than [build] warm_size: the next check builds from scratch", size >> 20
-            )
-            builds = None
-        for folder in (new, merged):
-            if builds is None or folder not in builds.folders:
-                self._trash.discard(folder)
+            size = 0
         async with self._one_at_a_time:
             self._set_builds(builds)
+            if size > limit:
+                log.warning(
+                    "builds and caches take %d MiB, more than [build] warm_size: the next check builds from scratch",
+                    size >> 20,
+                )
+                self._set_builds(None)
+
+    async def _keep(self, stack: LayerStack, made: Made) -> WarmBuilds | None:
+        """Make layers of what was made on a stack. Raises OSError, RecursionError."""
+        new = [self._new_folder() for _ in range(4)]
+        kept: tuple[Path, ...] = ()
+        try:
+            builds = await asyncio.to_thread(keep_builds, stack.builds, stack.commit, made, new)
+            kept = builds.layers if builds is not None else ()
+            return builds
+        finally:
+            for folder in new:
+                if folder not in kept:
+                    self._trash.discard(folder)
 
     def _set_builds(self, builds: WarmBuilds | None) -> None:
         self._builds = builds
         self._stacks.clear()
-        for folder in builds.folders if builds is not None else ():
+        for folder in builds.layers if builds is not None else ():
             self._uses.setdefault(folder, 0)
         self._discard_unused()
 

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Collection
 from itertools import count
 from pathlib import Path
 
 from msgspec import MsgspecError, Struct
+from msgspec.structs import replace
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import BuildSettings, SandboxSettings
@@ -31,7 +33,7 @@ from engine.repo.workspaces.copy_record import (
 from engine.repo.workspaces.excludes import read_excludes
 from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.repo.workspaces.trash import Trash
-from engine.repo.workspaces.warm_builds import build_name_pattern
+from engine.repo.workspaces.warm_builds import Made, build_name_pattern
 from engine.repo.workspaces.workspace import AgentWorkspace, Ended
 from engine.sandbox.guarantees import CopyMethod, SandboxReport
 from engine.sandbox.leftovers import kill_recorded
@@ -43,6 +45,8 @@ STARTS_PER_CORE = 2
 SETUP_AGENT = AgentId("setup")
 MAX_SPARES = 8
 """Full copies that are kept for later workspaces. Overlays are not: a new one is faster than restoring an old one."""
+
+_ANY = re.compile("")
 
 log = logging.getLogger("swarm")
 
@@ -93,7 +97,8 @@ class WorkspacePool:
         self.tools = choice.report.tools
         self._build_names = build_name_pattern(build.warm)
         self._build_limit = size_bytes(build.warm_size)
-        self.warm = bool(build.warm) and choice.method is CopyMethod.OVERLAY
+        self._caches = [folder.removeprefix("~/").removesuffix("/") for folder in build.caches]
+        self.warm = bool(build.warm or build.caches) and choice.method is CopyMethod.OVERLAY
         self.setup = build.setup
         self._setup_timeout_s = duration_s(build.setup_timeout)
 
@@ -178,8 +183,9 @@ class WorkspacePool:
     def _begin_record(self, agent: AgentId, copy: Copy, stack: LayerStack, trunk_history: bool) -> CopyRecord:
         layers = tuple(map(os.fsencode, stack.folders))
         root = os.fsencode(self._choice.containment.root(copy.folder))
+        caches = tuple(map(os.fsencode, stack.caches))
         record = CopyRecord(
-            agent, stack.commit, stack.commit, self._choice.method, layers, root, boot_id(), trunk_history=trunk_history
+            agent, stack.commit, stack.commit, self._choice.method, layers, root, boot_id(), (), trunk_history, caches
         )
         head = self._layers.head_files(stack.commit, trunk_history=trunk_history)
         try:
@@ -208,9 +214,8 @@ class WorkspacePool:
         except (OSError, KeyError, ValueError, MsgspecError) as error:
             log.warning("the workspace of %s cannot be continued: %s", record.agent, error)
             return None
-        return _KeptCopy(
-            copy, record, self._layers.adopt(record.commit, tuple(Path(os.fsdecode(layer)) for layer in record.layers))
-        )
+        layers = tuple(Path(os.fsdecode(layer)) for layer in (*record.caches, *record.layers))
+        return _KeptCopy(copy, record, self._layers.adopt(record.commit, layers))
 
     async def set_up(self, commit: CommitId) -> Output | None:
         """See protocols.Workspaces. Raises SwarmError (git, state), WorkspaceLost."""
@@ -221,12 +226,12 @@ class WorkspacePool:
         try:
             output = await workspace.run(self.setup, self._setup_timeout_s, lambda text: None)
             if output.exit == 0:
-                made = workspace.copy.changed
-                if not await workspace.stop():  # something may still write to them
-                    made = workspace.copy.folder / "made"
-                    await asyncio.to_thread(copy_tree, workspace.copy.changed, made, self._choice.method)
-                ignored = await asyncio.to_thread(workspace.ignored)
-                await self._layers.keep_setup(workspace.stack, made, ignored)
+                stopped = await workspace.stop()
+                made = await asyncio.to_thread(self._made, workspace, home=stopped)
+                if not stopped:  # something may still write to its files
+                    made = replace(made, upper=workspace.copy.folder / "made")
+                    await asyncio.to_thread(copy_tree, workspace.copy.changed, made.upper, self._choice.method)
+                await self._layers.keep_setup(workspace.stack, made)
             return output
         except (WorkspaceError, OSError, RecursionError, subprocess.CalledProcessError) as error:
             reason = f"what the setup command made cannot be kept: {error}"
@@ -240,16 +245,20 @@ class WorkspacePool:
             return self._layers.has_builds
         try:
             if self.warm and await own.stop():
-                ignored = await asyncio.to_thread(own.ignored)
-                await self._layers.keep_builds(
-                    own.stack, own.copy.changed, ignored, self._build_names, self._build_limit
-                )
+                made = await asyncio.to_thread(self._made, own, self._build_names)
+                await self._layers.keep_builds(own.stack, made, self._build_limit)
         except (WorkspaceError, OSError) as error:
             log.warning("cannot read what the check has built: %s", error)
             await self._layers.discard_builds()
         finally:
             await own.close()
         return self._layers.has_builds
+
+    def _made(self, own: AgentWorkspace, names: re.Pattern[str] = _ANY, *, home: bool = True) -> Made:
+        """What is to be kept of a stopped workspace. Slow: call in a thread. Raises WorkspaceError."""
+        ignored = [path for path in own.ignored() if any(names.match(name) for name in path.split("/"))]
+        upper = own.copy.folder / "home" if home and own.copy.mount.home is not None else None
+        return Made(own.copy.changed, ignored, upper, self._caches, own.opened_ns)
 
     async def discard_builds(self) -> None:
         await self._layers.discard_builds()

@@ -1,7 +1,9 @@
-"""Keeps what checks have built for later workspaces: ignored files, as layers below everything that is tracked.
+"""Keeps what checks have built for later workspaces: ignored files, as layers below everything that is tracked, and
+caches of package managers and compilers, as layers below the home of commands.
 
-Tracked files win over them, so they cannot change the project that a workspace shows. Only the engine's own check of a
-trunk commit leaves builds; what an agent builds stays in its workspace.
+Tracked files win over builds, so they cannot change the project that a workspace shows. Only the engine's own commands
+on a trunk commit leave builds and caches; what an agent builds or downloads stays in its workspace. Nobody writes to a
+layer, so nobody waits for a lock that another workspace holds.
 """
 
 import fnmatch
@@ -21,21 +23,42 @@ from engine.repo.git.ignores import Rules, is_ignored, parse_rules
 from engine.repo.git.trees import differences, tree_of
 from engine.repo.workspaces.checkout import OPAQUE_XATTR, is_opaque, link_overlay, write_whiteout
 from engine.sandbox.disk import disk_used
+from engine.sandbox.environment import BYTECODE
+from engine.sandbox.removal import delete_tree
 
 MAX_LAYERS = 4
 """With more layers of builds, all are merged into one."""
+SECOND_NS = 10**9
+"""Python tells the versions of a source apart by whole seconds. Bytecode from within the second in which its workspace
+was opened could be taken for that of a file that has changed since."""
 
 
 class WarmBuilds(Struct, frozen=True):
     """Builds of `commit`, as layers from the lowest up. No file in them is newer than `newest_ns`.
 
-    `roots` are the ignored paths that contain everything else; a folder ends in `/`.
+    `roots` are the ignored paths that contain everything else; a folder ends in `/`. `caches` are layers, too.
     """
 
     commit: CommitId
     folders: tuple[Path, ...]
     roots: frozenset[str]
     newest_ns: int
+    caches: tuple[Path, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Path, ...]:
+        return (*self.caches, *self.folders)
+
+
+class Made(Struct, frozen=True):
+    """What a command has made, which nothing can write to any more: in `upper` the git-`ignored` paths, and in `home`,
+    if there is one, the folders `caches`. Its workspace was opened at `opened_ns`."""
+
+    upper: Path
+    ignored: Sequence[str]
+    home: Path | None
+    caches: Sequence[str]
+    opened_ns: int
 
 
 def build_name_pattern(globs: Iterable[str]) -> re.Pattern[str]:
@@ -43,45 +66,56 @@ def build_name_pattern(globs: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(fnmatch.translate(glob.rstrip("/")) for glob in globs) or r"(?!)")
 
 
-def keep_builds(
-    before: WarmBuilds | None,
-    commit: CommitId,
-    upper: Path,
-    ignored: Sequence[str],
-    names: re.Pattern[str],
-    new: Path,
-    merged: Path,
-) -> WarmBuilds | None:
-    """The builds after a check of `commit` that started from `before` and wrote into `upper`; None when there are none.
+def keep_builds(before: WarmBuilds | None, commit: CommitId, made: Made, new: Sequence[Path]) -> WarmBuilds | None:
+    """The builds after a command on `commit` that started from `before`; None when there are none.
 
-    New builds are moved to `new`; when there are too many layers, all are merged into `merged`. Raises OSError, and
-    RecursionError when folders are nested too deeply.
+    `new` are four paths for new layers, of which it uses as many as it needs. Raises OSError, and RecursionError when
+    folders are nested too deeply.
     """
-    folders, roots = (before.folders, before.roots) if before is not None else ((), frozenset())
-    added, removed = move_builds(upper, ignored, names, new)
-    if added or removed:
-        folders = (*folders, new)
-    if len(folders) > MAX_LAYERS:
-        link_overlay(folders, merged)
-        folders = (merged,)
-    return WarmBuilds(commit, folders, roots - removed | added, time.time_ns()) if folders else None
+    before = before or WarmBuilds(commit, (), frozenset(), 0)
+    built, removed = move_builds(made.upper, made.ignored, new[0])
+    folders = _with_layer(before.folders, new[0], new[1])
+    now_ns = time.time_ns()
+    if made.home is not None:
+        if now_ns // SECOND_NS == made.opened_ns // SECOND_NS and is_inside(made.home, BYTECODE):
+            delete_tree(made.home / BYTECODE)
+        move_builds(made.home, [path for path in made.caches if is_inside(made.home, path)], new[2])
+    caches = _with_layer(before.caches, new[2], new[3])
+    return WarmBuilds(commit, folders, before.roots - removed | built, now_ns, caches) if folders or caches else None
+
+
+def _with_layer(below: tuple[Path, ...], new: Path, merged: Path) -> tuple[Path, ...]:
+    """The layers with a new one on top, if there is one; when there are too many, all are merged into `merged`."""
+    layers = (*below, new) if new.exists() else below
+    if len(layers) <= MAX_LAYERS:
+        return layers
+    link_overlay(layers, merged)
+    return (merged,)
+
+
+def is_inside(folder: Path, path: str) -> bool:
+    """Whether a path exists in a folder without following any link."""
+    here = folder
+    for name in path.split("/")[:-1]:
+        here /= name
+        if here.is_symlink():
+            return False
+    return os.path.lexists(folder / path)
 
 
 def disk_size(builds: WarmBuilds | None) -> int:
     """Bytes on disk."""
-    return sum(map(disk_used, builds.folders)) if builds is not None else 0
+    return sum(map(disk_used, builds.layers)) if builds is not None else 0
 
 
-def move_builds(upper: Path, ignored: Sequence[str], names: re.Pattern[str], target: Path) -> tuple[set[str], set[str]]:
-    """Move the ignored paths that `names` matches from `upper`, which nothing can write to any more, to `target`.
+def move_builds(upper: Path, paths: Sequence[str], target: Path) -> tuple[set[str], set[str]]:
+    """Move paths from `upper`, which nothing can write to any more, to `target`.
 
     Returns the paths that were built, and those that were removed. Raises OSError.
     """
     built: set[str] = set()
     removed: set[str] = set()
-    for path in ignored:
-        if not any(names.match(name) for name in path.split("/")):
-            continue
+    for path in paths:
         info = os.lstat(upper / path)
         if stat.S_ISCHR(info.st_mode):  # a whiteout hides either a file or a folder
             removed |= {path, path + "/"}

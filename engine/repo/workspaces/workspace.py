@@ -40,6 +40,7 @@ from engine.sandbox.leftovers import record
 from engine.sandbox.removal import delete_tree
 from engine.sandbox.session import SandboxSession
 from engine.sandbox.start_slots import StartSlots
+from engine.sandbox.toolchains import HOME
 
 MAX_READ_BYTES = 8 << 20
 AUTHOR = ("swarm", "swarm@localhost")
@@ -79,6 +80,7 @@ class AgentWorkspace:
     ) -> None:
         self.root = path_text(record.root)
         self.base = record.base
+        self.opened_ns = time.time_ns()
         self.left_out: Mapping[str, str] = {}
         self.copy = copy
         self._record = record
@@ -115,7 +117,8 @@ class AgentWorkspace:
         session = await self._running_session()
         self._outputs += 1
         try:
-            async with self._disk.guard(session, os.fsdecode(self._record.root)):
+            places = (os.fsdecode(self._record.root), *([HOME] if self.copy.mount.home is not None else []))
+            async with self._disk.guard(session, *places):
                 return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
         except OverLimit as error:
             return Output(exit=None, text=f"{error}\n", cut=0, whole="", killed="disk", wall_s=0.0)
@@ -218,9 +221,10 @@ class AgentWorkspace:
         folder = self.copy.folder
         delete_tree(folder / "scratch.git")
         if self.copy.stamps is None:
-            work = folder / "work"
-            delete_tree(work)
-            work.mkdir()
+            for work in (folder / "work", folder / "home-work"):
+                delete_tree(work)
+                work.mkdir()
+            (folder / "home").mkdir(exist_ok=True)
         with contextlib.suppress(OSError):
             names = [found.name for found in (self.copy.changed / ".swarm").iterdir()]
             self._outputs = max((int(number[1]) for name in names if (number := OUTPUT.fullmatch(name))), default=0)

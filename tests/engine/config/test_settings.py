@@ -198,6 +198,10 @@ def test_the_error_for_an_unknown_key_names_its_line_and_the_nearest_key(
         ("[build]\nslots = '0'\n", 2, "neither auto nor"),
         ("[build]\nwarm = ['target/', 'out/debug']\n", 2, "'out/debug' is not a name"),
         ("[build]\nwarm_size = 'much'\n", 2, "much"),
+        ("[build]\ncaches = ['.npm', '~/.cache/', '../.ssh']\n", 2, "'../.ssh' is not a folder in a home"),
+        ("[build]\ncaches = ['/etc']\n", 2, "'/etc' is not a folder in a home"),
+        ("[build]\ncaches = ['~']\n", 2, "'~' is not a folder in a home"),
+        ("[build]\ncaches = ['.cache/./x']\n", 2, "is not a folder in a home"),
         ("[models]\nworker = 'opnai:x'\n", 2, "there is no provider 'opnai'"),
         ("[models]\nworker = 'gpt'\n", 2, "is not a model name"),
         ("[providers.openai]\nbase_url = 'http://[::1/v1'\n", 2, "is not a web address"),
@@ -313,6 +317,7 @@ ALLOWED = {
     ("repo", "check"),
     ("build", "gate"),
     ("build", "warm"),
+    ("build", "caches"),
     ("build", "setup"),
     ("landing", "union"),
 }

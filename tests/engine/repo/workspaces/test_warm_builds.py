@@ -289,6 +289,12 @@ async def test_a_check_that_the_end_of_the_run_has_closed_keeps_no_builds(projec
 async def test_no_builds_are_kept_if_the_settings_name_none(project: Project) -> None:
     await project.workspaces.close()
     await reopen(project, BuildSettings(warm=()))
+    assert project.workspaces.warm, "caches are kept"
+    await project.check(project.base)
+    assert await project.compiled_in_a_workspace(project.base) == UNITS
+    await project.workspaces.close()
+    await reopen(project, BuildSettings(warm=(), caches=()))
+    await project.workspaces.sweep(())
     assert not project.workspaces.warm
     await project.check(project.base)
     assert await project.compiled_in_a_workspace(project.base) == UNITS
