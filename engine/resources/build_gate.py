@@ -1,15 +1,17 @@
 """The build gate: limits how many builds run at once, fairly between subtrees; measures contention."""
 
-import asyncio
+import math
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from msgspec import Struct
 
 from engine.policy.build_commands import is_build
 from engine.ports.protocols import Clock
+from engine.resources.fair_slots import FairSlots
 
 WINDOW_S = 60.0
 """Contention is measured over this time."""
@@ -36,10 +38,8 @@ class GateFigures(Struct, frozen=True):
 class _Build(Struct, eq=False):
     """One build command: when it arrived, entered and left, on the monotonic clock."""
 
-    subtree: str
     agent: str
     came: float
-    place: asyncio.Future[None]
     entered: float | None = None
     left: float | None = None
 
@@ -47,68 +47,70 @@ class _Build(Struct, eq=False):
 class BuildGate:
     """Implements protocols.Gate.
 
-    Commands that match none of `patterns` pass at once. At most `slots` of the others run; a free slot goes to the
-    subtree with the fewest running builds, then to the one served longest ago, and there to the oldest command.
+    At most `slots` commands that match one of `patterns` run at once. The others pass at once, unless `commands` limits
+    all commands together because they get no CPU.
     """
 
     def __init__(self, patterns: Sequence[str], slots: str | int, clock: Clock) -> None:
         self._patterns = tuple(patterns)
-        self._slots = (os.cpu_count() or 1) if slots == "auto" else int(slots)
+        self._builds = FairSlots((os.cpu_count() or 1) if slots == "auto" else int(slots))
+        self._commands = FairSlots()
         self._clock = clock
-        self._aside = 0
-        """Suspended builds that hold a slot."""
-        self._waiting: dict[str, deque[_Build]] = {}
-        self._running: dict[str, int] = {}
-        self._served: dict[str, int] = {}
-        self._turn = 0
         self._known: deque[_Build] = deque()
         """Builds that wait, run, or ended within the window; oldest first."""
         self._locks: deque[tuple[float, str, float]] = deque()
 
     @property
     def slots(self) -> int:
-        return self._slots
+        return int(self._builds.most)
 
     @slots.setter
     def slots(self, slots: int) -> None:
-        """A higher number takes effect at once, a lower one as builds end."""
-        self._slots = max(1, slots)
-        self._let_in()
+        self._builds.most = max(1, slots)
+
+    @property
+    def commands(self) -> int | None:
+        """How many commands may run at once, builds included; None for any number."""
+        return None if math.isinf(self._commands.most) else int(self._commands.most)
+
+    @commands.setter
+    def commands(self, most: int | None) -> None:
+        self._commands.most = math.inf if most is None else max(1, most)
 
     @asynccontextmanager
     async def pass_for(
-        self, command: str, subtree: str, agent: str = "", on_wait: Callable[[int], None] = lambda others: None
+        self, command: str, subtree: str, agent: str = "", on_wait: Callable[[str], None] = lambda what: None
     ) -> AsyncIterator[float]:
-        """Hold a slot while a build runs; yields the seconds waited for it."""
-        if not is_build(command, self._patterns):
-            yield 0.0
-            return
-        build = _Build(subtree, agent, self._clock.monotonic(), asyncio.get_running_loop().create_future())
-        self._known.append(build)
-        self._waiting.setdefault(subtree, deque()).append(build)
-        self._let_in()
-        if build.entered is None:
-            on_wait(sum(map(len, self._waiting.values())) - 1)
-        try:
-            await build.place
-            entered = build.entered
-            assert entered is not None
-            yield entered - build.came
-        finally:
-            self._leave(build)
+        """See protocols.Gate."""
+        async with AsyncExitStack() as slots:
+            waited = 0.0
+            if is_build(command, self._patterns):
+                build = _Build(agent, self._clock.monotonic())
+                self._known.append(build)
+                slots.callback(self._ended, build)
+                at_gate = partial(_tell, on_wait, "at the build gate")
+                await slots.enter_async_context(self._builds.hold(subtree, agent, at_gate))
+                build.entered = self._clock.monotonic()
+                waited = build.entered - build.came
+            for_cpu = partial(_tell, on_wait, "for a CPU")
+            await slots.enter_async_context(self._commands.hold(subtree, agent, for_cpu))
+            yield waited
+
+    def _ended(self, build: _Build) -> None:
+        build.left = self._clock.monotonic()
 
     def step_aside(self, command: str) -> Callable[[], None]:
-        """Free the slot of a suspended build; the returned function takes it back.
+        """Free the slots of a suspended command; the returned function takes them back.
 
-        It does so at once, so one build too many may run for a while.
+        It does so at once, so one command too many may run for a while.
         """
-        if not is_build(command, self._patterns):
-            return lambda: None
-        self._aside += 1
-        self._let_in()
+        lent = [self._commands.lend()]
+        if is_build(command, self._patterns):
+            lent.append(self._builds.lend())
 
         def back() -> None:
-            self._aside -= 1
+            for take_back in lent:
+                take_back()
 
         return back
 
@@ -137,37 +139,13 @@ class BuildGate:
         lock_s = sum(seconds for _, who, seconds in self._locks if agent in (None, who))
         return GateFigures(building, waiting, wait_s, run_s, lock_s)
 
-    def _let_in(self) -> None:
-        while self._waiting and sum(self._running.values()) < self._slots + self._aside:
-            subtree = min(self._waiting, key=lambda key: (self._running.get(key, 0), self._served.get(key, 0)))
-            queue = self._waiting[subtree]
-            build = queue.popleft()
-            if not queue:
-                del self._waiting[subtree]
-            self._turn += 1
-            self._served[subtree] = self._turn
-            self._running[subtree] = self._running.get(subtree, 0) + 1
-            build.entered = self._clock.monotonic()
-            if not build.place.done():
-                build.place.set_result(None)
-
-    def _leave(self, build: _Build) -> None:
-        """Free the slot or leave the queue, also when the command was cancelled between the two."""
-        build.left = self._clock.monotonic()
-        if build.entered is None:
-            queue = self._waiting[build.subtree]
-            queue.remove(build)
-            if not queue:
-                del self._waiting[build.subtree]
-            return
-        self._running[build.subtree] -= 1
-        if not self._running[build.subtree]:
-            del self._running[build.subtree]
-        self._let_in()
-
     def _forget(self, start: float) -> None:
         """Drop builds that ended before `start`."""
         if any(build.left is not None and build.left < start for build in self._known):
             self._known = deque(build for build in self._known if build.left is None or build.left >= start)
         while self._locks and self._locks[0][0] < start:
             self._locks.popleft()
+
+
+def _tell(on_wait: Callable[[str], None], what: str, others: int) -> None:
+    on_wait(f"{what} ({others} other{'s' if others > 1 else ''})" if others else what)

@@ -31,7 +31,7 @@ class OpenGate:
 
     @asynccontextmanager
     async def pass_for(
-        self, command: str, subtree: str, agent: str = "", on_wait: Callable[[int], None] = lambda others: None
+        self, command: str, subtree: str, agent: str = "", on_wait: Callable[[str], None] = lambda what: None
     ) -> AsyncIterator[float]:
         yield 0.0
 

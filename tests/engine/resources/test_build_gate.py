@@ -235,3 +235,49 @@ def test_a_suspended_build_lends_its_slot_and_takes_it_back() -> None:
         await asyncio.gather(*builds)
 
     simulate(main)
+
+
+def test_while_commands_get_no_cpu_all_wait_their_turn_and_the_oldest_agent_comes_first() -> None:
+    async def main(clock: SimulatedClock) -> None:
+        gate = BuildGate(("make*",), 2, clock)
+        gate.commands = 1
+        order: list[str] = []
+        waits: list[str] = []
+
+        async def command(agent: str) -> None:
+            async with gate.pass_for("ls", "one", agent, waits.append) as waited:
+                order.append(agent)
+                assert waited == 0.0
+                await clock.sleep(1)
+
+        tasks = [asyncio.create_task(command(agent)) for agent in ("a3", "a2", "a1")]
+        await asyncio.gather(*tasks)
+        assert order == ["a3", "a1", "a2"]
+        assert waits == ["for a CPU", "for a CPU (1 other)"]
+
+    simulate(main)
+
+
+def test_a_suspended_command_lets_another_one_in_and_no_limit_lets_all_in() -> None:
+    async def main(clock: SimulatedClock) -> None:
+        gate = BuildGate(("make*",), 2, clock)
+        gate.commands = 1
+        running: list[str] = []
+
+        async def command(agent: str) -> None:
+            async with gate.pass_for("ls", "one", agent):
+                running.append(agent)
+                await clock.sleep(60)
+
+        tasks = [asyncio.create_task(command(agent)) for agent in ("a1", "a2", "a3")]
+        await clock.sleep(1)
+        assert running == ["a1"]
+        take_back = gate.step_aside("ls")
+        await clock.sleep(1)
+        assert running == ["a1", "a2"]
+        take_back()
+        gate.commands = None
+        await asyncio.gather(*tasks)
+        assert running == ["a1", "a2", "a3"]
+
+    simulate(main)
