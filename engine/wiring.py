@@ -223,7 +223,7 @@ async def _assemble(
         trunk=trunk,
         workspaces=workspaces,
         models=models,
-        meters=SystemMeters(folder.path, clock, gate, models, workspaces.sandboxes),
+        meters=SystemMeters(folder.path, clock, gate, models, workspaces.sandboxes, workspaces.cpu),
         gate=gate,
         governor=LoadGovernor(settings, lambda: _at_work(snapshot), gate, workspaces.limits_met),
         checker=ContainedChecker(workspaces, clock, check, duration_s(settings.repo.check_timeout)) if check else None,

@@ -84,20 +84,26 @@ class AgentToolContext:
         timeout = min(timeout_s, limit) if timeout_s > 0 else limit
         workspace = await self.workspace()
         await self._host.pauses.thawed(self._id)
-        async with self._gate(command) as waited, self._host.freezer.freezable(self._id, workspace, command):
-            output = await workspace.run(command, timeout, lambda text: self._host.live.show(self._id, text))
+        timeout = min(timeout, self._host.deadlines.left_s(self._id))
+        start_clock, counted_s = self._host.deadlines.stop_clock(self._id), 0.0
+        try:
+            async with self._gate(command) as waited, self._host.freezer.freezable(self._id, workspace, command):
+                output = await workspace.run(command, timeout, lambda text: self._host.live.show(self._id, text))
+                counted_s = output.wall_s - output.starved_s
+        finally:
+            start_clock(counted_s)
         return output, waited
 
     @asynccontextmanager
     async def _gate(self, command: str) -> AsyncIterator[float]:
-        """A slot at the build gate. While the agent waits for one, its state says so."""
+        """A slot at the gate. While the agent waits for one, its state says so."""
         doing = self.agent.doing
 
         def act(doing: str) -> None:
             self._host.record(Draft(AgentStateChanged(AgentState.ACTING, doing), self._id, self.agent.task))
 
-        def waits(others: int) -> None:
-            act(f"waits at the build gate ({others} others): {doing}")
+        def waits(what: str) -> None:
+            act(f"waits {what}: {doing}")
 
         async with self._host.gate.pass_for(command, self.snapshot.planner_of(self._id), self._id, waits) as waited:
             if self.agent.doing != doing:

@@ -10,7 +10,9 @@ class Sample(Struct, frozen=True):
 
     Memory and disk rates are those of the swarm (this program and all commands of agents), `*_free` those of the
     machine. `contention` is, for build commands in the last minute, (time waiting at the gate + time waiting for locks)
-    / (time waiting at the gate + run time), in percent.
+    / (time waiting at the gate + run time), in percent. `starved` is how much of the time in which agents' commands
+    could run they had no CPU, lately; `cpu_others` how much CPU other programs and, in a virtual machine, its
+    neighbours use.
     """
 
     memory: int = 0
@@ -28,6 +30,8 @@ class Sample(Struct, frozen=True):
     contention: float = 0.0
     model_calls: int = 0
     rate_limited_s: float = 0.0
+    starved: float = 0.0
+    cpu_others: float = 0.0
 
 
 class LoadLimit(Struct, frozen=True):

@@ -305,7 +305,9 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
         AutoSizeLimit,
         Meta(description="How much all workspaces may grow; auto: three quarters of the free space at the start."),
     ] = "auto"
-    command_timeout: Annotated[TimeLimit, Meta(description="Time limit of one command.")] = "10m"
+    command_timeout: Annotated[
+        TimeLimit, Meta(description="Time limit of one command. Time without a CPU does not count.")
+    ] = "10m"
     read_only: Annotated[
         tuple[str, ...],
         Meta(description='Folders of your home that commands may read, such as ["~/.cargo/registry"].'),

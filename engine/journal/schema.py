@@ -266,7 +266,22 @@ ALTER TABLE tasks ADD COLUMN replaces TEXT;
 ALTER TABLE tasks ADD COLUMN directions TEXT NOT NULL DEFAULT '[]';
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH, _ELEVENTH)
+# How much of their time commands had no CPU, and how much CPU other programs used.
+_TWELFTH = """
+ALTER TABLE samples ADD COLUMN starved REAL NOT NULL DEFAULT 0;
+ALTER TABLE samples ADD COLUMN cpu_others REAL NOT NULL DEFAULT 0;
+DROP VIEW samples_per_minute;
+CREATE VIEW samples_per_minute AS
+  SELECT strftime('%Y-%m-%dT%H:%MZ', at / 60000000 * 60, 'unixepoch') AS minute, count(*) AS samples,
+         max(memory) AS memory, min(memory_free) AS memory_free, avg(disk_read) AS disk_read,
+         avg(disk_write) AS disk_write, min(disk_free) AS disk_free, avg(cpu) AS cpu, avg(cpu_pressure) AS cpu_pressure,
+         avg(memory_pressure) AS memory_pressure, avg(io_pressure) AS io_pressure, max(processes) AS processes,
+         avg(building) AS building, avg(gate_waiting) AS gate_waiting, avg(contention) AS contention,
+         avg(starved) AS starved, avg(cpu_others) AS cpu_others
+  FROM samples GROUP BY at / 60000000;
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH, _ELEVENTH, _TWELFTH)
 """What each version added: the second step turns a journal of version 1 into version 2, and so on. Released steps never
 change; a new version is a new step."""
 VERSION = len(STEPS)

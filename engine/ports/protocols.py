@@ -213,10 +213,11 @@ class Output(Struct, frozen=True):
 
     `text` is its output (stdout and stderr interleaved), shortened in the middle if it is long; `cut` is the number of
     bytes left out there, `whole` the file in the workspace with all of it (empty if nothing is missing). `cpu_s` is the
-    CPU time of all its processes, ended ones too; None if it is unknown. `exit` is the exit status, or None if the
-    command was killed. Then `killed` says why: `timeout`, `memory`, `processes`, `cpu`,
-    `output`, `disk`, `cancelled`; or, if all commands or workspaces together used too much, `swarm memory`,
-    `swarm processes` or `swarm disk`.
+    CPU time of all its processes, ended ones too; None if it is unknown. `starved_s` are those seconds of `wall_s` in
+    which it could have run but had no CPU; they do not count towards its time limit, but it is killed after fifty times
+    that limit. `exit` is the exit status, or None if the command was killed. Then `killed` says why: `timeout`,
+    `memory`, `processes`, `cpu`, `output`, `disk`, `cancelled`; or, if all commands or workspaces together used too
+    much, `swarm memory`, `swarm processes` or `swarm disk`.
     """
 
     exit: int | None
@@ -226,6 +227,7 @@ class Output(Struct, frozen=True):
     killed: str
     wall_s: float
     cpu_s: float | None = None
+    starved_s: float = 0.0
 
 
 class Entry(Struct, frozen=True):
@@ -441,16 +443,17 @@ class Gate(Protocol):
     """The build gate: limits how many builds run at once."""
 
     def pass_for(
-        self, command: str, subtree: str, agent: str = ..., on_wait: Callable[[int], None] = ...
+        self, command: str, subtree: str, agent: str = ..., on_wait: Callable[[str], None] = ...
     ) -> AbstractAsyncContextManager[float]:
-        """Hold a slot while the command runs, if it is a build. Yields the seconds waited for the slot.
+        """Hold a slot while the command runs, if it is a build or commands get no CPU. Yields the seconds that a build
+        waited for its slot.
 
-        `subtree`: the planner whose share of the slots this counts against. `on_wait` is called with the number of
-        others that wait, if no slot is free at once.
+        `subtree`: the planner whose share of the slots this counts against. `on_wait` is called if the command has to
+        wait, with what it waits for, such as `at the build gate (2 others)`.
         """
 
     def step_aside(self, command: str) -> Callable[[], None]:
-        """Free the slot of a suspended build. Call what is returned to take the slot back."""
+        """Free the slot of a suspended command. Call what is returned to take the slot back."""
 
 
 class Governor(Protocol):

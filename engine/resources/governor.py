@@ -11,12 +11,15 @@ from engine.resources.build_gate import BuildGate
 
 GIB = 2**30
 MIB = 2**20
+OTHERS = 20.0
+"""Percent of the CPU that other programs use, from which they are named as the reason."""
 
 
 class Bounds(Struct, frozen=True):
-    """The governor's thresholds: free space in bytes, pressure (`some`, 10 s average) in percent, counts in samples.
+    """The governor's thresholds: free space in bytes, pressure (`some`, 10 s average) and commands' time without a CPU
+    in percent, counts in samples.
 
-    Between a floor and one and a half times the floor, and between low and high pressure, nothing changes.
+    Between a floor and one and a half times the floor, and between a low and a high mark, nothing changes.
     """
 
     ceiling: int
@@ -26,6 +29,8 @@ class Bounds(Struct, frozen=True):
     memory_pressure_low: float = 5.0
     io_pressure_high: float = 80.0
     io_pressure_low: float = 50.0
+    starved_high: float = 75.0
+    starved_low: float = 50.0
     settle: int = 3
     """Samples to wait after a change, so that its effect shows before the next one."""
     release: int = 12
@@ -41,6 +46,8 @@ class Load(Struct, frozen=True):
     calm: int = 0
     starved: bool = False
     """Free disk space is below its floor: nothing starts until it is well above."""
+    crowded: bool = False
+    """Commands got no CPU when the limit was lowered: running workers' commands are limited, too."""
 
 
 def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = "") -> Load:
@@ -61,12 +68,13 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = 
     heat = _heat(sample, bounds, met)
     if heat:
         load = replace(load, calm=0)
-        target = max(1, min(load.limit, at_work, bounds.ceiling) * 3 // 4)
+        target = max(1, int(min(load.limit, at_work, bounds.ceiling) * _kept(sample, bounds)))
         if target >= load.limit or (load.reason and load.since < bounds.settle):
             return load
-        if at_work > load.limit:  # the last reduction is still taking effect as workers end
+        crowded = sample.starved > bounds.starved_high
+        if at_work > load.limit and not crowded:  # the last reduction is still taking effect as workers end
             return load
-        return Load(target, heat)
+        return Load(target, heat, crowded=crowded)
     if load.limit >= bounds.ceiling:
         return load
     if not _is_calm(sample, bounds):
@@ -78,7 +86,8 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = 
         return load
     room = _room(sample, at_work, bounds)
     step = min(max(1, load.limit // 4), room)
-    return Load(min(bounds.ceiling, load.limit + step), "calm again", calm=load.calm) if step > 0 else load
+    raised = min(bounds.ceiling, load.limit + step)
+    return Load(raised, "calm again", calm=load.calm, crowded=load.crowded) if step > 0 else load
 
 
 class Builds(Struct, frozen=True):
@@ -93,7 +102,7 @@ class Builds(Struct, frozen=True):
 def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds, met: str = "") -> Builds:
     """The build slots after one more sample: one fewer under load, one more while calm, at least one. Pure.
 
-    CPU pressure does not count as load: builds are meant to use the CPU.
+    A busy CPU does not count as load, as builds are meant to use it; commands that get none do.
     """
     builds = replace(builds, since=builds.since + 1)
     settled = builds.since >= bounds.settle or not builds.reason
@@ -145,6 +154,8 @@ class LoadGovernor:
         self.load = decide(sample, load, self._at_work(), self.bounds, met)
         self.builds = decide_builds(sample, builds, self._most_builds, self.bounds, met)
         self._gate.slots = self.builds.slots
+        crowded = self.load.crowded and self.load.limit < self.bounds.ceiling
+        self._gate.commands = max(self.load.limit, self._most_builds) if crowded else None
         reason = self.load.reason if self.load.limit != load.limit else self.builds.reason
         if (self.load.limit, self.builds.slots) == (load.limit, builds.slots):
             return None
@@ -171,7 +182,17 @@ def _heat(sample: Sample, bounds: Bounds, met: str) -> str:
         return f"memory pressure {sample.memory_pressure:.0f}%"
     if sample.io_pressure > bounds.io_pressure_high:
         return f"disk pressure {sample.io_pressure:.0f}%"
+    if sample.starved > bounds.starved_high:
+        others = f", other programs use {sample.cpu_others:.0f}%" if sample.cpu_others >= OTHERS else ""
+        return f"commands wait for a CPU {sample.starved:.0f}% of the time{others}"
     return ""
+
+
+def _kept(sample: Sample, bounds: Bounds) -> float:
+    """The share of the workers that a reduction leaves: three quarters; down to a half if they hardly get any CPU."""
+    if sample.starved <= bounds.starved_high:
+        return 0.75
+    return min(0.75, max(0.5, (100 - sample.starved) / (100 - bounds.starved_high)))
 
 
 def _is_calm(sample: Sample, bounds: Bounds) -> bool:
@@ -179,6 +200,7 @@ def _is_calm(sample: Sample, bounds: Bounds) -> bool:
         sample.memory_free >= 1.5 * bounds.memory_floor
         and sample.memory_pressure < bounds.memory_pressure_low
         and sample.io_pressure < bounds.io_pressure_low
+        and sample.starved < bounds.starved_low
     )
 
 

@@ -20,6 +20,10 @@ SMAPS_BUDGET_S = 0.015
 """Seconds per sample for measuring the largest processes' memory exactly; the others are estimated."""
 
 
+ENOUGH_S = 1.0
+"""Seconds in which commands could run, below which their share of them says nothing."""
+
+
 class EndpointMeter(Protocol):
     """Calls in flight to one model endpoint, and seconds of rate limiting."""
 
@@ -35,6 +39,13 @@ class ModelMeter(Protocol):
 
     @property
     def statistics(self) -> Mapping[str, EndpointMeter]: ...
+
+
+class CommandMeter(Protocol):
+    """Seconds in which agents' commands could run, and those of them in which they had no CPU, since the start."""
+
+    ready_s: float
+    lost_s: float
 
 
 class Use(Struct, frozen=True):
@@ -55,12 +66,35 @@ class Use(Struct, frozen=True):
         return 100 * cpu, read, written
 
 
+class Starvation:
+    """How much of the time in which they could run commands had no CPU, in percent, for some seconds back.
+
+    What was measured counts half as much with every sample; while no command runs, the figure stays.
+    """
+
+    def __init__(self, share: CommandMeter | None) -> None:
+        self._share = share
+        self._before = (0.0, 0.0)
+        self._ready_s = self._lost_s = 0.0
+
+    def percent(self) -> float:
+        if self._share is not None:
+            now = (self._share.ready_s, self._share.lost_s)
+            ready_s, lost_s = now[0] - self._before[0], now[1] - self._before[1]
+            self._before = now
+            if ready_s > 0:
+                self._ready_s, self._lost_s = self._ready_s / 2 + ready_s, self._lost_s / 2 + lost_s
+        return 100 * self._lost_s / self._ready_s if self._ready_s >= ENOUGH_S else 0.0
+
+
 class Reading(Struct, frozen=True):
     """One measurement of the machine, of the swarm's processes and of each agent's."""
 
     at: float
     memory_free: int
     disk_free: int
+    machine_cpu: tuple[float, float]
+    """Seconds, over all cores, in which the machine was busy, and all seconds."""
     cpu_pressure: float
     memory_pressure: float
     io_pressure: float
@@ -83,12 +117,14 @@ class SystemMeters:
         gate: BuildGate,
         models: ModelMeter | None = None,
         sandboxes: Callable[[], Mapping[AgentId, int]] = dict,
+        commands: CommandMeter | None = None,
     ) -> None:
         self._folder = folder
         self._clock = clock
         self._gate = gate
         self._models = models
         self._sandboxes = sandboxes
+        self._starvation = Starvation(commands)
         self._root = os.getpid()
         self._uses: dict[AgentId, AgentUse] = {}
         self._cores = os.cpu_count() or 1
@@ -101,6 +137,8 @@ class SystemMeters:
         span = reading.at - last.at
         swarm = reading.swarm
         cpu, read, written = swarm.rates(last.swarm, span)
+        own = min(100.0, cpu / self._cores)
+        busy, whole = (now - then for now, then in zip(reading.machine_cpu, last.machine_cpu, strict=True))
         for agent, use in reading.agents.items():
             self._gate.note_lock_wait(span * use.lock_waiters, agent)
         others = swarm.lock_waiters - sum(use.lock_waiters for use in reading.agents.values())
@@ -116,7 +154,7 @@ class SystemMeters:
             disk_read=read,
             disk_write=written,
             disk_free=reading.disk_free,
-            cpu=min(100.0, cpu / self._cores),
+            cpu=own,
             cpu_pressure=reading.cpu_pressure,
             memory_pressure=reading.memory_pressure,
             io_pressure=reading.io_pressure,
@@ -126,6 +164,8 @@ class SystemMeters:
             contention=gate.contention,
             model_calls=sum(endpoint.in_flight for endpoint in endpoints),
             rate_limited_s=sum(endpoint.rate_limited_s for endpoint in endpoints),
+            starved=self._starvation.percent(),
+            cpu_others=max(0.0, 100 * busy / whole - own) if whole > 0 else 0.0,
         )
 
     def uses(self) -> dict[AgentId, AgentUse]:
@@ -161,6 +201,7 @@ class SystemMeters:
             at=self._clock.monotonic(),
             memory_free=psutil.virtual_memory().available if free is None else free,
             disk_free=disk_free,
+            machine_cpu=_machine_cpu(),
             cpu_pressure=proc.pressure("cpu"),
             memory_pressure=proc.pressure("memory"),
             io_pressure=proc.pressure("io"),
@@ -186,6 +227,13 @@ class SystemMeters:
             known[process.pid] = (process.rss, memory)
         self._known_memory = known
         return {pid: memory for pid, (_, memory) in known.items()}
+
+
+def _machine_cpu() -> tuple[float, float]:
+    """Busy and all CPU seconds since the machine started. What a neighbour of a virtual machine took is busy."""
+    times = psutil.cpu_times()
+    whole = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # in `user` and `nice`, too
+    return whole - times.idle - getattr(times, "iowait", 0.0), whole
 
 
 def _by_sandbox(tree: list[proc.Process], sandboxes: Mapping[AgentId, int]) -> dict[AgentId, list[proc.Process]]:

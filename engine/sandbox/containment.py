@@ -27,6 +27,10 @@ SPARE_PROCESSES = 8
 """Processes that the kernel allows a command above its limit, so that exceeding the limit is noticed and reported."""
 
 
+PATIENCE = 50
+"""A command that gets no CPU may take so many times its time limit."""
+
+
 class Limits(Struct, frozen=True):
     """Limits per command tree; sizes in bytes. `disk`: how much a copy may grow.
 
@@ -95,6 +99,7 @@ class Containment(Struct, frozen=True):
             "output": b"%d" % limits.output,
             "cpu": b"%.3f" % limits.cpu_s,
             "file_size": b"%d" % limits.file_size,
+            "patience": b"%d" % PATIENCE,
             "open_files": b"%d" % limits.open_files,
         }
         network = b"1" if self.around.network else b""

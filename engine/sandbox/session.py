@@ -78,6 +78,7 @@ class SandboxSession:
         self._shared_limits = start.shared_limits
         self._unseen_memory = start.unseen_memory
         self._memory = int(start.config["memory"])
+        self._patience = int(start.config["patience"])
         self.started = start_time(process.pid)
         self._reader = reader
         self._writer = writer
@@ -93,6 +94,12 @@ class SandboxSession:
         """The time limit of `run`'s answer."""
         self._left = 0.0
         """Seconds left of it while the command is suspended."""
+        self.written: int | None = None
+        """Bytes that the last command wrote to disk, as far as the kernel counts them; None if that is unknown."""
+        self._spare = 0.0
+        """How far it may still move, by the time in which the command had no CPU."""
+        self._cpu_told = (0.0, 0.0)
+        """What the launcher last said that the command could have run and that it lost, in seconds."""
         self._lost = ""
         self._ending = False
         self._one_job = asyncio.Lock()
@@ -162,15 +169,19 @@ class SandboxSession:
                 self._unseen_memory.open(self._account)
             decoder = getincrementaldecoder("utf-8")("backslashreplace")  # a character may come in two parts
             self._listeners[number] = lambda data: on_output(decoder.decode(data))
+            self.written = None
+            self._spare, self._cpu_told = (self._patience - 1) * timeout_s, (0.0, 0.0)
             asked = self._ask(
                 number, b"run", command.encode("utf-8", "surrogateescape"), b"%.3f" % timeout_s, whole.encode()
             )
             if self._frozen:
                 self._ask(self._next(), b"freeze", b"%d" % number).cancel()
             try:
-                code, killed, head, tail, cut, path, wall, cpu = await self._job(
+                code, killed, head, tail, cut, path, written, wall, cpu, *waits = await self._job(
                     number, asked, timeout_s + GRACE_S, stands_still=True
                 )
+                self._limit, self.written = None, int(written)
+                self._note_cpu(*map(float, waits))
                 shown = shortened(output_text(head), output_text(tail), int(cut))
                 if (shown.left_out or shown.long) and not int(cut):
                     with contextlib.suppress(WorkspaceError):
@@ -186,6 +197,7 @@ class SandboxSession:
                     killed=why,
                     wall_s=float(wall),
                     cpu_s=float(cpu),
+                    starved_s=self._cpu_told[1],
                 )
             except ValueError as error:
                 raise self._broken(f"an answer makes no sense: {error}") from error
@@ -300,6 +312,10 @@ class SandboxSession:
                     if at == self._running:
                         self._note_use(*map(int, fields[1:]))
                     continue
+                if fields[:1] == [b"cpu"]:
+                    if at == self._running:
+                        self._note_cpu(*map(float, fields[1:]))
+                    continue
                 future = self._waiting.get(at)
                 if future is not None and not future.done():
                     future.set_result(fields)
@@ -314,6 +330,17 @@ class SandboxSession:
             self._unseen_memory.note(self._account, memory, shown, opaque=bool(opaque))
         self._shared_limits.memory.note(self, memory, self.end_command)
         self._shared_limits.processes.note(self, processes, self.end_command)
+
+    def _note_cpu(self, ready_s: float, lost_s: float) -> None:
+        """Count the time that the command could have run, and give it that longer in which it had no CPU."""
+        ready, lost = ready_s - self._cpu_told[0], lost_s - self._cpu_told[1]
+        self._cpu_told = ready_s, lost_s
+        self._shared_limits.cpu.note(ready, lost)
+        late = min(self._spare, lost)
+        self._spare -= late
+        self._left += late
+        if self._limit is not None and not self._limit.expired() and (when := self._limit.when()) is not None:
+            self._limit.reschedule(when + late)
 
     def _broken(self, reason: str) -> WorkspaceLost:
         self._lose(reason)

@@ -40,6 +40,17 @@ class SharedLimit:
         self.total -= self._taken.pop(who, (0, None))[0]
 
 
+class CpuShare:
+    """The seconds in which commands could have run, and those of them in which they had no CPU, all added up."""
+
+    def __init__(self) -> None:
+        self.ready_s = self.lost_s = 0.0
+
+    def note(self, ready_s: float, lost_s: float) -> None:
+        self.ready_s += max(0.0, ready_s)
+        self.lost_s += max(0.0, min(ready_s, lost_s))
+
+
 class SharedLimits:
     """The shared limits; sizes in bytes. Commands report memory and processes even if control groups enforce those
     limits."""
@@ -48,6 +59,7 @@ class SharedLimits:
         self.memory = SharedLimit("memory", memory)
         self.processes = SharedLimit("processes", processes)
         self.disk = SharedLimit("disk", disk)
+        self.cpu = CpuShare()
         self._met: list[str] = []
 
     def ended(self, killed: str) -> None:

@@ -44,8 +44,8 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
         f"killed: {_cause(output.killed, context.settings.sandbox)}" if output.exit is None else f"exit {output.exit}"
     )
     cpu = "" if output.cpu_s is None else f", {output.cpu_s:.1f} s of CPU"
-    load = busy(context.snapshot.samples, began, output.wall_s, output.cpu_s)
-    note = f" (the machine is busy: {load}; times mean little)" if load else ""
+    load = busy(context.snapshot.samples, began, output.wall_s, output.cpu_s, output.starved_s)
+    note = f" (the machine is busy: {load})" if load else ""
     lines = [f"{head} after {output.wall_s:.1f} s{cpu}{note}", output.text]
     drafts: tuple[Draft, ...] = ()
     if spoiled := await context.spoiled():

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from engine.repo.workspaces.workspace import AgentWorkspace
-from tests.faults.contained import PROCESSES, Place, open_place, processes_with, python, run, shell
+from tests.faults.contained import PROCESSES, Place, bystander, open_place, processes_with, python, run, shell
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,11 +37,25 @@ async def test_daemons_and_processes_that_ignore_signals_die_at_the_deadline(
     assert processes_with(mark) == []
 
 
+async def test_a_command_that_gets_no_cpu_is_not_blamed_for_the_time(agent: AgentWorkspace) -> None:
+    """It shares one core with other programs, so that it takes several times as long as it may."""
+    pinned = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    work = f"{pinned}import time\nwhile time.process_time() < 0.5: pass\nprint('done')"
+    with ExitStack() as others:
+        for _ in range(4):
+            others.enter_context(bystander(sys.executable, "-c", f"{pinned}while True: pass"))
+        output = await run(agent, f"python3 -I -S - <<'END'\n{work}\nEND", 1)
+    assert (output.killed, output.text) == ("", "done\n"), output
+    assert output.starved_s > output.wall_s - 1
+    idle = await run(agent, "sleep 60", 0.5)
+    assert (idle.exit, idle.killed) == (None, "timeout")
+
+
 async def test_a_fork_bomb_is_ended(place: Place, agent: AgentWorkspace) -> None:
     """A real one if the kernel limits it, else one that stops by itself in case the limit does not hold."""
     hard = place.promises("stays within its process limit")
     bomb = "bomb() { bomb | bomb & }; bomb; sleep 600"
-    tame = inline("import os,time\nfor _ in range(8): os.fork()\ntime.sleep(600)")
+    tame = inline("import os,time\nfor _ in range(4): os.fork()\ntime.sleep(600)")
     assert (await run(agent, bomb if hard else tame, 30)).killed == "processes"
     assert await shell(agent, "echo on") == "on\n"
 

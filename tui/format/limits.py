@@ -31,6 +31,8 @@ _DISK_LOW = 2 << 30
 _CONTENDED = 60.0
 """Percent of the time that something waited for the CPU or disk, from which that is reported."""
 _MEMORY_CONTENDED = 10.0
+_STARVED, _TAKEN = 50.0, 20.0
+"""Percent of their time that commands get no CPU, and of the CPU that others use, from which that is reported."""
 
 
 class Budget(NamedTuple):
@@ -159,7 +161,10 @@ def _machine(run: Snapshot, now: Sample) -> Iterator[Limit]:
         yield Limit("memory", f"contended {now.memory_pressure:.0f}% of the time")
     if now.io_pressure >= _CONTENDED:
         yield Limit("disk I/O", f"contended {now.io_pressure:.0f}% of the time")
-    if now.cpu_pressure >= _CONTENDED:
+    if now.starved >= _STARVED:
+        others = f"; other programs use {now.cpu_others:.0f}% of it" if now.cpu_others >= _TAKEN else ""
+        yield Limit("CPU", f"commands wait for it {now.starved:.0f}% of the time{others}")
+    elif now.cpu_pressure >= _CONTENDED:
         yield Limit("CPU", f"contended {now.cpu_pressure:.0f}% of the time")
 
 

@@ -3,7 +3,7 @@
 from functools import singledispatch
 from textwrap import wrap
 
-from tui.bridge import Check, Event, HandoffStatus, LandingState, Micros, Role, Snapshot, TaskState, events
+from tui.bridge import Check, Event, HandoffStatus, LandingState, LoadLimit, Micros, Role, Snapshot, TaskState, events
 from tui.format.event_lines import describe, how_checked, note_line
 from tui.format.numbers import count, counted, dollars
 from tui.format.text import clean, one_line
@@ -104,9 +104,15 @@ def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
         f"{count(snapshot.tokens)} tokens",
         *([] if snapshot.rehearsal else [dollars(snapshot.usage.usd)]),
         *([counted(snapshot.retries, "retry", "retries")] if snapshot.retries else []),
-        *([f"nothing starts: {load.reason}"] if load is not None and load.workers == 0 else []),
+        *([_governed(load)] if load is not None and load.workers is not None else []),
     ]
     return " · ".join(parts)
+
+
+def _governed(load: LoadLimit) -> str:
+    if load.workers == 0:
+        return f"nothing starts: {load.reason}"
+    return f"at most {counted(load.workers or 0, 'worker')}: {load.reason}"
 
 
 News = tuple[str, bool] | None

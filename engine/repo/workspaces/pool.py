@@ -38,6 +38,7 @@ from engine.repo.workspaces.workspace import AgentWorkspace, Ended
 from engine.sandbox.guarantees import CopyMethod, SandboxReport
 from engine.sandbox.leftovers import kill_recorded
 from engine.sandbox.probe import Choice, choose
+from engine.sandbox.shared_limits import CpuShare
 from engine.sandbox.start_slots import StartSlots
 
 STARTS_PER_CORE = 2
@@ -284,6 +285,11 @@ class WorkspacePool:
     def limits_met(self) -> tuple[str, ...]:
         """The limits on all commands or workspaces together that were reached since the last call."""
         return self._choice.containment.shared_limits.met()
+
+    @property
+    def cpu(self) -> CpuShare:
+        """How much of their time all commands so far had no CPU."""
+        return self._choice.containment.shared_limits.cpu
 
     async def _copy(self, folder: Path, stack: LayerStack, clean: bool) -> Copy:
         """Restore a spare copy if there is one; otherwise, or if the copy has to be `clean`, make a new one."""

@@ -7,8 +7,8 @@ import time
 
 from .beneath import open_beneath
 from .frames import Refused, send
-from .jobs import Job, load, others
-from .niceness import NICE, lowered
+from .jobs import BLOCK, Job, load, others
+from .niceness import lower, lowered
 from .system_v import remove as remove_system_v
 from .usage import MemoryMeter, Use, counted, used
 
@@ -68,7 +68,7 @@ class Command(Job):
         os.dup2(out, 2)
         os.closerange(3, max(64, int(self.config[b"passed"]) + 1))
         os.setpgid(0, 0)  # the session stays the sandbox's, because its niceness is set
-        os.nice(NICE)
+        lower()
         _lower(resource.RLIMIT_CORE, 0)
         if self.events is None:
             # The hard limit has a margin, so that exceeding the soft limit is noticed and reported as the cause.
@@ -134,6 +134,7 @@ class Command(Job):
             self._take_notice(pid)
         if self.cpu_stat is not None:
             cpu_s = self._group_cpu_s() - self.cpu_before
+        self.used_s = cpu_s
         memory = self.meter.measure(use.resident, now) if self.meter is not None else 0
         if use.threads > self.processes:
             self.kill(b"processes")
@@ -160,6 +161,7 @@ class Command(Job):
             try:
                 used = os.wait4(pid, os.WNOHANG)[2]
                 self.ended_cpu_s += used.ru_utime + used.ru_stime
+                self.written += used.ru_oublock * BLOCK
             except OSError:
                 pass
 
@@ -211,7 +213,9 @@ class Command(Job):
         whole = self.whole if cut and kept else b""
         cpu_s = cpu_s + self.ended_cpu_s if self.cpu_stat is None else self._group_cpu_s() - self.cpu_before
         cpu = b"%.6f" % max(0.0, cpu_s)
-        send(self.number, b"ok", code, self.killed, bytes(self.head), tail, b"%d" % cut, whole, wall, cpu)
+        times = (wall, cpu, b"%.3f" % self.cpu_wait.ready_s, b"%.3f" % self.cpu_wait.lost_s)
+        written = b"%d" % self.written
+        send(self.number, b"ok", code, self.killed, bytes(self.head), tail, b"%d" % cut, whole, written, *times)
 
 
 def _lower(what: int, value: int) -> None:

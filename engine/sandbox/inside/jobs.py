@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from .frames import say
+from .frames import say, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
+BLOCK = 512
+TOLD_S = 2.0
+"""The engine is told again when a job could have run for so long."""
 
 
 def load(module: str, name: str) -> "Any":
@@ -28,6 +31,14 @@ class Job:
         self.number = number
         self.started = time.monotonic()
         self.deadline = self.started + seconds
+        self.spare = (int(config[b"patience"]) - 1) * seconds
+        """How far the deadline may still move, by the time without a CPU."""
+        self.cpu_wait = load("cpu_wait", "CpuWait")(self.started)
+        self.used_s = 0.0
+        """CPU seconds of all its processes, where they are known."""
+        self.told_ready_s = 0.0
+        self.written = 0
+        """Bytes that ended processes have written to disk."""
         self.killed = b""
         self.frozen_at = 0.0
         """When it was frozen; 0 while it runs."""
@@ -65,7 +76,14 @@ class Job:
         """Report live output while the child runs."""
 
     def watch(self, now: float) -> None:
-        """Kill the child if it exceeds a limit."""
+        """Kill the child if it exceeds a limit. Time without a CPU does not count towards its deadline."""
+        if now >= min(self.cpu_wait.next, self.deadline) and not self.frozen_at:
+            late = min(self.spare, self.cpu_wait.look(others(os.getpid()), self.used_s, now))
+            self.spare -= late
+            self.deadline += late
+            if self.cpu_wait.ready_s - self.told_ready_s >= TOLD_S:
+                self.told_ready_s = self.cpu_wait.ready_s
+                send(self.number, b"cpu", b"%.3f" % self.cpu_wait.ready_s, b"%.3f" % self.cpu_wait.lost_s)
         if now >= self.deadline and not self.killed and not self.frozen_at:
             self.kill(b"timeout")
 
@@ -109,10 +127,13 @@ class Job:
         try:
             _, status, used = os.wait4(self.pid, 0)
             largest, cpu_s = used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
+            self.written += used.ru_oublock * BLOCK
         except ChildProcessError:
             pass
         self.pump()
-        cpu_s += kill_others()
+        for used in kill_others():
+            cpu_s += used.ru_utime + used.ru_stime
+            self.written += used.ru_oublock * BLOCK
         self.pump()
         os.close(self.handle)
         os.close(self.pipe)
@@ -178,28 +199,22 @@ def signal_others(signal: int) -> None:
                 pass
 
 
-def kill_others() -> float:
-    """Kill and reap everything that is left, daemons included. Returns the CPU seconds that it had used."""
+def kill_others() -> "list[Any]":
+    """Kill and reap everything that is left, daemons included. Returns what each had used, as wait4 does."""
     own = os.getpid()
-    cpu_s = 0.0
+    used = []
     for _ in range(200):
         for pid in (-1,) if own == 1 else others(own):
             try:
                 os.kill(pid, SIGKILL)
             except OSError:
                 pass
-        cpu_s += _reap()
+        try:
+            while (ended := os.wait4(-1, os.WNOHANG))[0]:
+                used.append(ended[2])
+        except ChildProcessError:
+            pass
         if not others(own):
             break
         time.sleep(0.002)
-    return cpu_s
-
-
-def _reap() -> float:
-    cpu_s = 0.0
-    try:
-        while (ended := os.wait4(-1, os.WNOHANG))[0]:
-            cpu_s += ended[2].ru_utime + ended[2].ru_stime
-    except ChildProcessError:
-        pass
-    return cpu_s
+    return used

@@ -7,6 +7,11 @@ NICE = 10
 OWN_SESSION = "/proc/self/autogroup"
 
 
+def lower() -> None:
+    """Lower this process's priority to NICE, whatever its parent's is."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
 def session() -> int:
     """A descriptor for setting this session's niceness, opened before the file is out of reach; -1 if sessions are not
     grouped."""

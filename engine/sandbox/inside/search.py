@@ -10,6 +10,7 @@ from .beneath import FOLDER, REGULAR, kind, open_beneath, prefix_of, walk
 from .files import MAX_DEPTH, OURS, read
 from .frames import Refused, pack, say, send, unpack, write_all
 from .jobs import SIGKILL, Job, load
+from .niceness import lower
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Search(Job):
         super().__init__(config, number, float(seconds))
 
     def become(self, out: int) -> "NoReturn":
-        os.nice(10)
+        lower()
         if self.config.get(b"guard") == b"restricted":
             load("guard", "enclose")()  # git reads what commands may have put into its folder
         env = {key[4:]: value for key, value in self.config.items() if key.startswith(b"env.")}

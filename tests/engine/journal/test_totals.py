@@ -184,7 +184,9 @@ def step_back(db: sqlite3.Connection) -> None:
     for index in ("inbox_of_handoff", "tasks_of_intent", "tasks_moot", "agents_of_path", "agents_planning"):
         db.execute(f"DROP INDEX {index}")
     for kind, name, _, sql in schema_rows(TOTALS - 1):
-        if name in ("tool_times", "events_have_no_holes") and sql is not None:
+        if name in ("tool_times", "events_have_no_holes", "samples_per_minute") and sql is not None:
             db.execute(f"DROP {kind} {name}")
             db.execute(sql)
+    for column in ("starved", "cpu_others"):
+        db.execute(f"ALTER TABLE samples DROP COLUMN {column}")
     db.execute(f"PRAGMA user_version = {TOTALS - 1}")

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine.domain.resource_use import Sample
 from engine.domain.settings import Settings, SwarmSettings
@@ -62,6 +63,42 @@ def test_a_reached_limit_of_all_commands_counts_as_load_and_is_named() -> None:
     assert (change.workers, change.builds) == (30, 3)
     assert change.reason == "all commands together reached their limit of processes and disk"
     assert governor.consider(CALM) is None
+
+
+STARVED = Sample(memory_free=16 * GIB, disk_free=50 * GIB, starved=95, cpu_others=80)
+FED = Sample(memory_free=16 * GIB, disk_free=50 * GIB, starved=60, cpu_others=80)
+
+
+def test_commands_that_get_no_cpu_lower_the_limit_faster_the_less_they_get() -> None:
+    assert limits([STARVED])[-1] == 50
+    assert limits([replace(STARVED, starved=80)])[-1] == 75
+    assert limits([FED] * 50) == [100] * 50
+    assert limits([STARVED] * 100)[-1] == 1
+    assert limits([STARVED] * 100 + [FED] * 100)[-1] == 1
+    assert limits([STARVED] * 100 + [CALM] * 300)[-1] == 100
+
+
+def test_the_reason_names_other_programs_where_they_use_the_cpu() -> None:
+    reasons = [decide(sample, Load(100), 100, BOUNDS).reason for sample in (STARVED, replace(STARVED, cpu_others=5))]
+    assert reasons == [
+        "commands wait for a CPU 95% of the time, other programs use 80%",
+        "commands wait for a CPU 95% of the time",
+    ]
+
+
+def test_commands_of_running_workers_are_limited_only_while_they_get_no_cpu() -> None:
+    gate = BuildGate((), "2", SystemClock())
+    governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=16, max_agents=16)), lambda: 16, gate)
+    assert gate.commands is None
+    course = []
+    for sample in [STARVED] * 40 + [FED] * 10 + [CALM] * 100:
+        governor.consider(sample)
+        course.append(gate.commands)
+    assert course[0] == 8
+    assert course[39] == course[49] == 2
+    assert course[-1] is None
+    governor.consider(SHORT)
+    assert (governor.limit, gate.commands) == (12, None)
 
 
 def test_the_limit_is_lowered_again_only_after_the_last_change_took_effect() -> None:

@@ -32,7 +32,7 @@ async def run(output: Output, *, pressure: float = 0.0, planner: bool = False, *
 
     context = SimpleNamespace(
         agent=SimpleNamespace(id=AgentId("a-1")),
-        snapshot=SimpleNamespace(pathologies={}, check_command="", samples=[(NOW, Sample(cpu_pressure=pressure))]),
+        snapshot=SimpleNamespace(pathologies={}, check_command="", samples=[(NOW, Sample(io_pressure=pressure))]),
         settings=Settings(),
         clock=SimpleNamespace(now=lambda: NOW),
         command=command,
@@ -43,8 +43,10 @@ async def run(output: Output, *, pressure: float = 0.0, planner: bool = False, *
     return await shell.call(cast(ToolContext, context), shell.Arguments(**{"command": "make", **arguments}))
 
 
-def ended(wall_s: float, cpu_s: float | None, text: str = "ok\n", code: int | None = 0) -> Output:
-    return Output(code, text, 0, "", "" if code is not None else "timeout", wall_s, cpu_s)
+def ended(
+    wall_s: float, cpu_s: float | None, text: str = "ok\n", code: int | None = 0, starved_s: float = 0.0
+) -> Output:
+    return Output(code, text, 0, "", "" if code is not None else "timeout", wall_s, cpu_s, starved_s)
 
 
 async def test_an_answer_has_cpu_time_beside_wall_time_where_it_is_known() -> None:
@@ -56,8 +58,18 @@ async def test_an_answer_has_cpu_time_beside_wall_time_where_it_is_known() -> No
 async def test_an_answer_says_that_the_machine_was_busy_while_the_command_ran() -> None:
     first = (await run(ended(499.0, 16.2), pressure=97)).text.partition("\n")[0]
     assert first == (
-        "exit 0 after 499.0 s, 16.2 s of CPU (the machine is busy: CPU contended 97% of the time; times mean little)"
+        "exit 0 after 499.0 s, 16.2 s of CPU "
+        "(the machine is busy: waiting for the disk 97% of the time; times mean little)"
     )
+
+
+async def test_an_answer_says_how_little_of_its_time_a_command_had_a_cpu() -> None:
+    first = (await run(ended(360.0, 8.0, starved_s=316.8))).text.partition("\n")[0]
+    assert first == (
+        "exit 0 after 360.0 s, 8.0 s of CPU (the machine is busy: the command had a CPU for only 12% of that time; "
+        "the rest does not count towards its time limit)"
+    )
+    assert "busy" not in (await run(ended(360.0, 340.0, starved_s=20.0))).text
 
 
 @pytest.mark.parametrize(

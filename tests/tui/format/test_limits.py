@@ -47,6 +47,8 @@ def test_a_calm_run_has_no_limit() -> None:
         ({"memory_pressure": 20.0}, "memory", "20%"),
         ({"io_pressure": 70.0}, "disk I/O", "70%"),
         ({"cpu_pressure": 92.0}, "CPU", "contended 92%"),
+        ({"cpu_pressure": 92.0, "starved": 88.0}, "CPU", "commands wait for it 88% of the time"),
+        ({"starved": 88.0, "cpu_others": 76.0}, "CPU", "88% of the time; other programs use 76% of it"),
     ],
 )
 def test_a_busy_machine_says_what_is_contended(changes: dict[str, object], name: str, says: str) -> None:
