@@ -147,6 +147,9 @@ def _identity(fd: int) -> tuple[int, int]:
 class Measured(Suspendable, Protocol):
     """A sandbox whose command's processes can be examined."""
 
+    written: int | None
+    """Bytes that the last command wrote; None if that is unknown."""
+
     def command_pids(self) -> list[int]: ...
 
 
@@ -225,6 +228,8 @@ class DiskBudget:
         """How much it had when it was last measured while nothing could change it; `_grown` is the last result."""
         self._fell_then = self._fell = watch.fell
         """How far the disk's free space had fallen at these two measurements."""
+        self._written = 0
+        """What commands have written since then: free space does not show it while other programs free some."""
         self._looked = self._next = 0.0
         self._rested = 0.0
         """Until then the command is not suspended again, so that it gets half of the time, unless much was taken."""
@@ -243,7 +248,7 @@ class DiskBudget:
         if self._start is None:  # what exists before the first command does not count
             self._start = await asyncio.to_thread(self._used)
         self._watch.taken()
-        if self._watch.fell - self._fell_then > self._limit - self._certain:
+        if max(self._watch.fell - self._fell_then, self._written) > self._limit - self._certain:
             await self._settle(certain=True)
         if self._grown > self._allowed:  # the last command ended before it was found
             self._allow_to_shrink()
@@ -260,6 +265,8 @@ class DiskBudget:
             yield
         finally:
             self._account = None
+            self._ended = self._ended or account.ended
+            self._written += self._limit + 1 if sandbox.written is None else sandbox.written
             self._watch.close(self, account)
             await self._settle()
 
@@ -346,7 +353,7 @@ class DiskBudget:
             self._watch.taken()
             fell = self._watch.fell
             self._take(await asyncio.to_thread(self._used), fell)
-            self._certain, self._fell_then = self._grown, fell
+            self._certain, self._fell_then, self._written = self._grown, fell, 0
         if self._grown <= self._limit:
             self._allowed, self._chances = self._limit, CHANCES
         elif self._ended:

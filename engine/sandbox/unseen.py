@@ -48,6 +48,8 @@ class Account:
     opaque: bool = False
     hidden: int = 0
     """At most so much does it hold unseen."""
+    ended: bool = False
+    """Its command was ended for what it hid."""
     since: float = 0.0
     """When the machine's unexplained use began to rise."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -155,6 +157,7 @@ class Unseen:
                 await self._forgive_what_others_take()
             while suspects := [account for account in self._accounts if self._cause(account)]:
                 worst = max(suspects, key=lambda account: account.known + account.hidden)
+                worst.ended = True
                 worst.sandbox.end_command(self._cause(worst))
                 worst.opaque = False
                 try:
