@@ -98,6 +98,8 @@ class SandboxSession:
         """Bytes that the last command wrote to disk, as far as the kernel counts them; None if that is unknown."""
         self._spare = 0.0
         """How far it may still move, by the time in which the command had no CPU."""
+        self._job_number = 0
+        """The number of the request whose job runs."""
         self._cpu_told = (0.0, 0.0)
         """What the launcher last said that the command could have run and that it lost, in seconds."""
         self._lost = ""
@@ -170,17 +172,15 @@ class SandboxSession:
             decoder = getincrementaldecoder("utf-8")("backslashreplace")  # a character may come in two parts
             self._listeners[number] = lambda data: on_output(decoder.decode(data))
             self.written = None
-            self._spare, self._cpu_told = (self._patience - 1) * timeout_s, (0.0, 0.0)
             asked = self._ask(
                 number, b"run", command.encode("utf-8", "surrogateescape"), b"%.3f" % timeout_s, whole.encode()
             )
             if self._frozen:
                 self._ask(self._next(), b"freeze", b"%d" % number).cancel()
             try:
-                code, killed, head, tail, cut, path, written, wall, cpu, *waits = await self._job(
-                    number, asked, timeout_s + GRACE_S, stands_still=True
-                )
-                self._limit, self.written = None, int(written)
+                answer = await self._job(number, asked, timeout_s)
+                code, killed, head, tail, cut, path, written, wall, cpu, *waits = answer
+                self.written = int(written)
                 self._note_cpu(*map(float, waits))
                 shown = shortened(output_text(head), output_text(tail), int(cut))
                 if (shown.left_out or shown.long) and not int(cut):
@@ -203,7 +203,7 @@ class SandboxSession:
                 raise self._broken(f"an answer makes no sense: {error}") from error
             finally:
                 self._listeners.pop(number, None)
-                self._running, self._limit = 0, None
+                self._running = 0
                 if self._account is not None:
                     self._unseen_memory.close(self._account)
                     self._account = None
@@ -239,18 +239,18 @@ class SandboxSession:
             number = self._next()
             what = (utf8_text(pattern).encode(), path, b"%d" % limit, "\n".join(map(utf8_text, globs)).encode())
             asked = self._ask(number, b"search", *what, b"%d" % context, b"%.1f" % SEARCH_S)
-            return await self._job(number, asked, SEARCH_S + GRACE_S)
+            return await self._job(number, asked, SEARCH_S)
 
     async def ask(self, what: bytes, *fields: bytes) -> list[bytes]:
         """Run a file operation. Raises WorkspaceError with the launcher's reason."""
         number = self._next()
         return await self._answer(self._ask(number, what, *fields), FILE_S)
 
-    async def _job(
-        self, number: int, asked: "asyncio.Future[list[bytes]]", seconds: float, stands_still: bool = False
-    ) -> list[bytes]:
+    async def _job(self, number: int, asked: "asyncio.Future[list[bytes]]", seconds: float) -> list[bytes]:
+        """Wait for the answer of a job that may take `seconds`, and longer while it is suspended or has no CPU."""
+        self._job_number, self._spare, self._cpu_told = number, (self._patience - 1) * seconds, (0.0, 0.0)
         try:
-            return await self._answer(asyncio.shield(asked), seconds, stands_still)
+            return await self._answer(asyncio.shield(asked), seconds + GRACE_S, moves=True)
         except asyncio.CancelledError:
             # The job ends before the next one starts; even a second cancellation leaves nothing running.
             try:
@@ -261,14 +261,14 @@ class SandboxSession:
             except asyncio.CancelledError:
                 self.kill()
             raise
+        finally:
+            self._job_number, self._limit = 0, None
 
-    async def _answer(
-        self, asked: "asyncio.Future[list[bytes]]", seconds: float, stands_still: bool = False
-    ) -> list[bytes]:
-        """Send a request and wait for its answer. `stands_still`: suspending also suspends this time limit."""
+    async def _answer(self, asked: "asyncio.Future[list[bytes]]", seconds: float, moves: bool = False) -> list[bytes]:
+        """Send a request and wait for its answer. `moves`: the time limit is that of a job."""
         try:
-            async with asyncio.timeout(None if stands_still and self._frozen else seconds) as limit:
-                if stands_still:
+            async with asyncio.timeout(None if moves and self._frozen else seconds) as limit:
+                if moves:
                     self._limit, self._left = limit, seconds
                 state, *fields = await asked
         except TimeoutError as error:
@@ -313,7 +313,7 @@ class SandboxSession:
                         self._note_use(*map(int, fields[1:]))
                     continue
                 if fields[:1] == [b"cpu"]:
-                    if at == self._running:
+                    if at == self._job_number:
                         self._note_cpu(*map(float, fields[1:]))
                     continue
                 future = self._waiting.get(at)

@@ -3,7 +3,7 @@
 Run with `python -m tests.bench busy [--tasks N] [--workers N] [--loops N] [--rounds N]`. The ways take turns in one
 run: *without*, where every worker's command crawls beside all others and is killed at its time limit, and *with*, where
 the governor lets fewer run and a time limit counts only the time in which a command had a CPU. The tasks are those of
-the sample `load`; each runs a test that needs a second of CPU and has `--limit` for it. A killed command is run once
+the sample `load`; the test of each needs `--burn` seconds of CPU and may take `--limit`. A killed command is run once
 more, then its task fails, as a rehearsed model does it.
 """
 
@@ -24,24 +24,21 @@ from msgspec import Struct
 
 from tests.bench.report import Report, ratio
 
-BURN_S = 1.0
-"""CPU seconds of each task's test."""
-WITH = f"""
+WITH = """
 import sys
 from engine.models.rehearsal import generated_playbook as playbook
 plain = playbook._test
 playbook._test = lambda *numbers: plain(*numbers).replace(
-    "        self", "        import time\\n        while time.process_time() < {BURN_S}: pass\\n        self", 1)
+    "        self", "        import time\\n        while time.process_time() < {burn}: pass\\n        self", 1)
 from tui.cli import main
 sys.exit(main())
 """
-WITHOUT = f"""
+WITHOUT = """
 from functools import partial
 from engine.resources import governor
 from engine.sandbox import containment
 governor.Bounds = partial(governor.Bounds, starved_high=101.0)
 containment.PATIENCE = 1
-{WITH}
 """
 GRACE_S = 30.0
 
@@ -78,6 +75,7 @@ def measure(program: str, arguments: argparse.Namespace) -> Swarm:
     """Run one swarm to its end, or to the longest time, in a process and a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="bench-busy-"))
     model = f"rehearsal:load?speed=0&conflicts=0&agents={arguments.workers}&tasks={arguments.tasks}"
+    program = program.replace("{burn}", str(arguments.burn))
     command = [sys.executable, "-c", program, "demo", "load", "--headless", "--model", model, "--check", ""]
     command += ["--workers", str(arguments.workers), "--for", f"{arguments.longest}s", "--state-dir", str(folder)]
     environ = {**os.environ, "SWARM_SANDBOX_COMMAND_TIMEOUT": arguments.limit, "SWARM_BUILD_GATE": ""}
@@ -122,6 +120,7 @@ def run(words: list[str]) -> Report:
     parser.add_argument("--tasks", type=int, default=40)
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--loops", type=int, default=4, help="busy loops beside the swarm")
+    parser.add_argument("--burn", type=float, default=1.0, help="CPU seconds of each task's test")
     parser.add_argument("--limit", default="10s", help="time limit of a command")
     parser.add_argument("--longest", type=int, default=300, help="seconds after which a swarm is stopped")
     parser.add_argument("--rounds", type=int, default=1)
@@ -132,7 +131,7 @@ def run(words: list[str]) -> Report:
     report = Report("busy", columns)
     ways: dict[str, list[Swarm]] = {"without": [], "with": []}
     for _ in range(arguments.rounds):
-        for name, program in (("without", WITHOUT), ("with", WITH)):
+        for name, program in (("without", WITHOUT + WITH), ("with", WITH)):
             one = measure(program, arguments)
             ways[name].append(one)
             figures = (one.wall_s, one.landed_per_minute, one.task_s, one.commands, one.killed, one.fewest)
@@ -151,8 +150,8 @@ def run(words: list[str]) -> Report:
         assert isinstance(before, float)
         report.ratios[f"{figure}_with_to_without"] = ratio(given, before)
     report.notes.append(
-        f"{arguments.tasks} tasks of {BURN_S:g} s of CPU, {arguments.workers} workers, {arguments.loops} busy loops "
-        f"beside them, {arguments.limit} for a command"
+        f"{arguments.tasks} tasks of {arguments.burn:g} s of CPU, {arguments.limit} for a command; "
+        f"{arguments.workers} workers, {arguments.loops} busy loops beside them"
     )
     return report
 
