@@ -19,11 +19,13 @@ from tests.simulated.trunk import Commits
 
 @dataclass(frozen=True)
 class Ran:
-    """The result of a scripted command: its exit status, its output, and how many simulated seconds it takes."""
+    """The result of a scripted command: its exit status, its output, how many simulated seconds it takes, and in how
+    many of those it has no CPU."""
 
     exit: int = 0
     text: str = ""
     wall_s: float = 0.1
+    starved_s: float = 0.0
 
 
 Commands = Callable[["MemoryWorkspace", str], Ran | str | Awaitable[Ran | str]]
@@ -76,6 +78,7 @@ class MemoryWorkspace:
         if inspect.isawaitable(answer):
             answer = await answer
         ran = Ran(text=answer) if isinstance(answer, str) else answer
+        timeout_s += ran.starved_s
         wall_s = min(ran.wall_s, timeout_s)
         try:
             async with asyncio.timeout(wall_s) as self._end:
@@ -90,7 +93,7 @@ class MemoryWorkspace:
         on_output(ran.text)
         shown = shortened(ran.text)
         if not shown.left_out and not shown.long:
-            return Output(ran.exit, ran.text, 0, "", "", wall_s)
+            return Output(ran.exit, ran.text, 0, "", "", wall_s, starved_s=ran.starved_s)
         self.files[".swarm/output"] = ran.text.encode()
         return Output(ran.exit, shown.told(".swarm/output"), shown.left_out, ".swarm/output", "", wall_s)
 

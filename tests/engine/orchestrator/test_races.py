@@ -3,10 +3,12 @@
 import asyncio
 import re
 
+import pytest
+
 from engine.domain.commands import Cancel, Pause, Resume, Steer, Stop
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus
-from engine.domain.settings import Settings, TaskSettings
+from engine.domain.settings import SandboxSettings, Settings, TaskSettings
 from engine.domain.types import AgentPath, AgentState, CommitId, ModelName, Role, RunState, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.policy.run_end import Outcome
@@ -15,7 +17,7 @@ from tests import simulated
 from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
 from tests.engine.steering import kind, landing_script, steered
 from tests.engine.swarms import fresh, resumed, run
-from tests.simulated import World, answers, call, first_line, turn
+from tests.simulated import Ran, World, answers, call, first_line, turn
 
 WORKER = AgentPath("root/w-1")
 
@@ -124,6 +126,25 @@ def test_a_pause_longer_than_a_tasks_time_limit_fails_no_attempt() -> None:
 
     settings = Settings(task=TaskSettings(timeout="45m", attempts=1))
     steered(landing_script(["a", "b"]), kind("task_started"), act, examine, settings)
+
+
+@pytest.mark.parametrize(("starved_s", "ends"), [(3_000.0, TaskState.LANDED), (600.0, TaskState.FAILED)])
+def test_time_without_a_cpu_does_not_count_towards_a_tasks_time_limit(starved_s: float, ends: TaskState) -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return planner_of("a")(request)
+        steps = [writes("a.txt", "x\n"), turn(call("shell", command="test")), done()]
+        return steps[min(turns(request), len(steps) - 1)]
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        shell = Ran(wall_s=3_600.0, starved_s=starved_s)
+        w = simulated.world(clock, script, shell=lambda workspace, command: shell)
+        limits = Settings(task=TaskSettings(timeout="45m", attempts=1), sandbox=SandboxSettings(command_timeout="2h"))
+        swarm = fresh(w, limits)
+        assert (await swarm.run()).status is ExitStatus.DONE
+        assert [task.state for task in swarm.snapshot.tasks.values()] == [ends]
+
+    simulated.simulate(main)
 
 
 def test_a_message_to_a_worker_that_is_just_landing_does_not_keep_the_run_from_ending() -> None:

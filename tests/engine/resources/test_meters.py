@@ -16,7 +16,8 @@ from engine.domain.resource_use import Sample
 from engine.domain.types import AgentId
 from engine.resources import proc
 from engine.resources.build_gate import BuildGate
-from engine.resources.meters import SystemMeters
+from engine.resources.meters import Starvation, SystemMeters
+from engine.sandbox.shared_limits import CpuShare
 from engine.system import SystemClock
 
 MIB = 2**20
@@ -139,6 +140,33 @@ async def hold(gate: BuildGate) -> None:
 
 
 @linux
+@linux
+async def test_what_other_programs_use_of_the_cpu_is_part_of_a_sample(tmp_path: Path) -> None:
+    meters = SystemMeters(tmp_path, SystemClock(), BuildGate((), 1, SystemClock()))
+    await meters.sample()
+    async with running("print('ready', flush=True)\ninput()"):
+        sample = await meters.sample()
+    assert 0 <= sample.cpu_others <= 100
+    assert sample.starved == 0
+
+
+def test_how_long_commands_had_no_cpu_is_a_share_that_fades_and_stays_while_none_runs() -> None:
+    share = CpuShare()
+    starvation = Starvation(share)
+    assert starvation.percent() == 0
+    share.note(0.5, 0.5)
+    assert starvation.percent() == 0, "too little to say anything"
+    share.note(9.5, 8.5)
+    assert starvation.percent() == pytest.approx(100 * 8.75 / 9.75)
+    assert starvation.percent() == starvation.percent()
+    for _ in range(20):
+        share.note(10, 0)
+        last = starvation.percent()
+    assert last < 1
+    share.note(-5, 99)
+    assert starvation.percent() == last, "a launcher that lies changes little"
+
+
 async def test_a_process_that_waits_for_a_lock_is_seen(tmp_path: Path) -> None:
     code = (
         "import fcntl, sys\n"
