@@ -85,14 +85,16 @@ class AgentToolContext:
         workspace = await self.workspace()
         await self._host.pauses.thawed(self._id)
         timeout = min(timeout, self._host.deadlines.left_s(self._id))
-        start_clock, counted_s = self._host.deadlines.stop_clock(self._id), 0.0
+        came, waited_s = self.clock.monotonic(), 0.0
+        no_longer_spared = self._host.deadlines.spare(self._id)
         try:
-            async with self._gate(command) as waited, self._host.freezer.freezable(self._id, workspace, command):
+            async with self._gate(command) as at_gate, self._host.freezer.freezable(self._id, workspace, command):
+                waited_s = self.clock.monotonic() - came
                 output = await workspace.run(command, timeout, lambda text: self._host.live.show(self._id, text))
-                counted_s = output.wall_s - output.starved_s
+                waited_s += output.starved_s
         finally:
-            start_clock(counted_s)
-        return output, waited
+            no_longer_spared(waited_s)
+        return output, at_gate
 
     @asynccontextmanager
     async def _gate(self, command: str) -> AsyncIterator[float]:

@@ -9,6 +9,8 @@ from engine.domain.types import AgentId
 from engine.ports.protocols import Clock
 from engine.state.snapshot import Snapshot
 
+SPARED_S = 86_400.0
+
 
 class Deadlines:
     """The time limits of running attempts, by the agent that each was started with."""
@@ -28,15 +30,21 @@ class Deadlines:
             finally:
                 del self._running[agent]
 
-    def stop_clock(self, agent: AgentId) -> Callable[..., None]:
-        """Stop the clock of the attempt that an agent works on. Call what is returned to start it again, with the
-        seconds that count nevertheless, if there are any."""
+    def stop_clock(self, agent: AgentId) -> Callable[[], None]:
+        """Stop the clock of the attempt that an agent works on. Call what is returned to start it again."""
         timeout = self._of(agent)
         if timeout is None or (when := timeout.when()) is None:
-            return lambda counted_s=0.0: None
+            return lambda: None
         since = self._clock.monotonic()
         timeout.reschedule(None)
-        return lambda counted_s=0.0: timeout.reschedule(when + self._clock.monotonic() - since - counted_s)
+        return lambda: timeout.reschedule(when + self._clock.monotonic() - since)
+
+    def spare(self, agent: AgentId) -> Callable[[float], None]:
+        """Keep the attempt's limit away for what may have to wait for the machine, a day at most. Call what is returned
+        at its end, with the seconds that do not count."""
+        timeout = self._of(agent)
+        self._move(timeout, SPARED_S)
+        return lambda waited_s: self._move(timeout, waited_s - SPARED_S)
 
     def left_s(self, agent: AgentId) -> float:
         """Seconds that are left of the attempt's time; infinite while its clock is stopped."""
@@ -44,6 +52,10 @@ class Deadlines:
         if timeout is None or (when := timeout.when()) is None:
             return math.inf
         return max(0.0, when - asyncio.get_running_loop().time())
+
+    def _move(self, timeout: asyncio.Timeout | None, seconds: float) -> None:
+        if timeout is not None and not timeout.expired() and (when := timeout.when()) is not None:
+            timeout.reschedule(when + seconds)
 
     def _of(self, agent: AgentId) -> asyncio.Timeout | None:
         """The limit of the attempt that an agent works on, unless it has expired."""

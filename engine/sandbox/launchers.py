@@ -14,7 +14,7 @@ from typing import Protocol
 
 from engine.sandbox.inside.frames import pack
 from engine.sandbox.inside.jobs import others
-from engine.sandbox.inside.niceness import NICE
+from engine.sandbox.inside.niceness import LAUNCHER, NICE
 from engine.sandbox.program import staged_program, zygote_command
 
 FORK_S = 30.0
@@ -209,5 +209,5 @@ def give_way(pid: int) -> None:
     program.
     """
     with contextlib.suppress(OSError):  # no such groups, or too many changes at this moment: the launcher tries, too
-        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        os.setpriority(os.PRIO_PROCESS, pid, LAUNCHER)
         Path(f"/proc/{pid}/autogroup").write_bytes(b"%d" % NICE)

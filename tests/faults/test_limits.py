@@ -46,7 +46,7 @@ async def test_a_command_that_gets_no_cpu_is_not_blamed_for_the_time(agent: Agen
             others.enter_context(bystander(sys.executable, "-c", f"{pinned}while True: pass"))
         output = await run(agent, f"python3 -I -S - <<'END'\n{work}\nEND", 1)
     assert (output.killed, output.text) == ("", "done\n"), output
-    assert output.starved_s > output.wall_s - 1
+    assert output.starved_s > output.wall_s / 2
     idle = await run(agent, "sleep 60", 0.5)
     assert (idle.exit, idle.killed) == (None, "timeout")
 
@@ -55,7 +55,7 @@ async def test_a_fork_bomb_is_ended(place: Place, agent: AgentWorkspace) -> None
     """A real one if the kernel limits it, else one that stops by itself in case the limit does not hold."""
     hard = place.promises("stays within its process limit")
     bomb = "bomb() { bomb | bomb & }; bomb; sleep 600"
-    tame = inline("import os,time\nfor _ in range(4): os.fork()\ntime.sleep(600)")
+    tame = inline("import os,time\nfor _ in range(8): os.fork()\ntime.sleep(600)")
     assert (await run(agent, bomb if hard else tame, 30)).killed == "processes"
     assert await shell(agent, "echo on") == "on\n"
 

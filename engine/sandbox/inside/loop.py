@@ -117,6 +117,7 @@ def main(enter: "Callable[[dict[bytes, bytes]], None] | None" = None) -> None:
     for place in config.get(b"arrive", b"").split():
         os.write(int(place), b"0")
         os.close(int(place))
+    load("niceness", "lower")(load("niceness", "LAUNCHER"))
     config[b"session"] = b"%d" % session
     load("privacy", "hide")()
     if b"guard" in config:

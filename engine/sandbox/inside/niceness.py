@@ -4,12 +4,15 @@ of the whole session counts against others (sched(7), "The autogroup feature")."
 import os
 
 NICE = 10
+"""Of commands and, where the scheduler groups processes by session, of the whole sandbox."""
+LAUNCHER = 3
+"""Of the launcher: it yields to the program, but not to the commands that it watches."""
 OWN_SESSION = "/proc/self/autogroup"
 
 
-def lower() -> None:
-    """Lower this process's priority to NICE, whatever its parent's is."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+def lower(nice: int = NICE) -> None:
+    """Lower this process's priority to this niceness, whatever its parent's is."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def session() -> int:
