@@ -6,7 +6,6 @@ then its result and handoff in the journal, in one batch (engine/agents/outcomes
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from pathlib import Path
@@ -22,9 +21,7 @@ from engine.ports.protocols import LandResult
 from engine.repo.changes.change import message_bytes
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.commit_patch import patch_between
-from engine.repo.git.conversion import LOCAL_ATTRIBUTES, copy_local_attributes, user_conversion
-from engine.repo.git.git import Git, GitTimeoutError, disk_error, fsck_hint
-from engine.repo.git.history_start import first_commits
+from engine.repo.git.git import GitTimeoutError, disk_error
 from engine.repo.git.objects import UNLANDED, NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
 from engine.repo.git.pack_writer import Pack
@@ -32,25 +29,19 @@ from engine.repo.git.refs import Refs
 from engine.repo.git.sizes import file_sizes
 from engine.repo.landing.group_merge import CONFLICT_MESSAGE, MERGE_MESSAGE, GroupMerge, LandingRequest
 from engine.repo.landing.history import TrunkHistory
-from engine.repo.landing.housekeeping import remove_leftovers
 from engine.repo.landing.line_counts import count_lines
 from engine.repo.landing.line_merge import lie_apart
 from engine.repo.landing.merge import GitMerger
 from engine.repo.landing.trunk_objects import (
-    BASE,
     TRUNK,
-    copy_base,
     make_readable,
-    own_objects,
     remove_pack,
     unlanded_git,
 )
+from engine.repo.landing.trunk_repository import create_repository, open_repository
 from engine.repo.landing.union_merge import UnionPaths
 from engine.repo.landing.user_branches import publish
 from engine.repo.source import SourceRepo
-from engine.repo.workspaces.excludes import is_inside
-
-NAME = "trunk.git"
 
 _GREEN = "refs/heads/green"
 _TRIES = 20
@@ -100,40 +91,7 @@ class GitTrunk:
         cls, folder: Path, source: SourceRepo, run: RunId, *, union: UnionPaths | None = None
     ) -> "GitTrunk":
         """Create `FOLDER/trunk.git`, complete or not at all, with trunk at the base. Raises SwarmError (git)."""
-        unfinished, git_dir = folder / f"{NAME}.new", folder / NAME
-        if git_dir.exists():
-            raise SwarmError(ErrorKind.STATE, f"{path_text(git_dir)} exists already", "resume the run instead")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        await Git(folder).run(
-            *("init", "--quiet", "--bare", "--template=", "--initial-branch=trunk"),
-            *(f"--object-format={source.object_format}", str(unfinished)),
-        )
-        if first := first_commits(source.common_dir):
-            (unfinished / "shallow").write_bytes(first)
-        if is_inside(source.common_dir / LOCAL_ATTRIBUTES, source.common_dir):  # agents can read them
-            copy_local_attributes(source.common_dir, unfinished)
-        git = Git(unfinished, git_dir=unfinished)
-        conversion = await user_conversion(source.root)
-        for key, value in (
-            ("core.repositoryFormatVersion", "1"),
-            ("extensions.preciousObjects", "true"),  # live workspaces read objects of trunk
-            ("core.fsync", "committed,reference"),  # a reported landing survives a power cut; takes 1.7 times as long
-            ("gc.auto", "0"),
-            ("gc.pruneExpire", "never"),
-            ("receive.autogc", "false"),
-            ("transfer.hideRefs", "refs/swarm"),
-            ("swarm.source", str(source.root)),
-            ("swarm.common", str(source.common_dir)),
-            ("swarm.run", run),
-            ("swarm.autocrlf", conversion.autocrlf or "false"),
-            ("swarm.eol", conversion.eol),
-            ("swarm.filters", "\n".join(sorted(conversion.filters))),
-        ):
-            await git.run("config", key, value)
-        await copy_base(unfinished, source, folder.parent)
-        for ref in (BASE, TRUNK):
-            await git.run("update-ref", ref, source.base)
-        unfinished.rename(git_dir)
+        await create_repository(folder, source, run)
         return await cls.open(folder, union=union)
 
     @classmethod
@@ -148,29 +106,11 @@ class GitTrunk:
         """Open an existing trunk. `union`: the files that may be merged by union.
 
         Raises SwarmError (state) when it is missing or damaged."""
-        git_dir = (folder / NAME).absolute()
-        if not git_dir.is_dir():
-            raise SwarmError(
-                ErrorKind.STATE, f"no trunk in {path_text(folder)}", "was the run's folder moved or removed?"
-            )
-        remove_leftovers(git_dir)
-        await own_objects(git_dir)
-        git = Git(git_dir, git_dir=git_dir)
-        try:
-            base = CommitId(await git.text("rev-parse", "--verify", f"{BASE}^{{commit}}"))
-            await git.run("rev-parse", "--verify", f"{TRUNK}^{{tree}}")
-            source_root = (
-                (await git.run("config", "--null", "swarm.source")).out.rstrip(b"\0").decode("utf-8", "surrogateescape")
-            )
-            run = RunId(await git.text("config", "swarm.run"))
-            object_format = await git.text("rev-parse", "--show-object-format")
-        except SwarmError as error:
-            raise SwarmError(
-                ErrorKind.STATE,
-                f"cannot read the trunk in {path_text(folder)}: {error.message}",
-                fsck_hint(git_dir),
-            ) from error
-        trunk = cls(git_dir, Path(source_root), run, base, object_format, refs, merger, union)
+        found = await open_repository(folder)
+        trunk = cls(
+            *(found.git_dir, found.source_root, found.run, found.base, found.object_format),
+            *(refs, merger, union),
+        )
         trunk._merger.prepare()
         return trunk
 

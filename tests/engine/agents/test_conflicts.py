@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from engine.agents import landing
+from engine.agents.landed_meanwhile import Landed
 from engine.agents.marked_regions import marked_regions
 from engine.domain import events as e
 from engine.domain.conversation import Request, Turn
@@ -166,6 +168,24 @@ def test_a_handoff_that_lands_says_what_landed_meanwhile_in_its_files_even_witho
         f"landed: merged, 2 files, commit {commit['Add a style']}\n"
         f"Landed meanwhile in files that you changed:\n- {commit['Add a footer']} Add a footer: {TABLE}"
     )
+
+
+def test_a_handoff_in_files_that_nobody_else_changed_does_not_ask_what_landed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere(Two):
+        async def second(self, request: Request) -> Turn:
+            if turns(request) == 0:
+                return writes("new.txt", "new")
+            await self.first_landed()
+            return done()
+
+    async def asked(*args: object) -> list[Landed]:
+        raise AssertionError("nothing landed in its files")
+
+    monkeypatch.setattr(landing, "landed_between", asked)
+    swarm, _ = ran(tmp_path, Elsewhere())
+    assert swarm.snapshot.task_counts[TaskState.LANDED] == 2
 
 
 class Updates(Two):
