@@ -1,6 +1,5 @@
 """Reads agents that have left memory, their tasks and their handoffs, back from the journal's tables."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
@@ -19,14 +18,16 @@ _T = TypeVar("_T")
 
 PAGE = 200
 """Agents or handoffs that are read at a time."""
-_AGENTS_BELOW = """SELECT role, state, parent = ?2 AS own, count(*) AS number, sum(input_tokens) AS input,
+_PLANNERS = """WITH RECURSIVE planners(top, id) AS (
+    SELECT value, value FROM json_each(?1) UNION ALL
+    SELECT top, agents.id FROM planners JOIN agents ON parent = planners.id WHERE role = 'planner')"""
+_AGENTS_BELOW = f"""{_PLANNERS}
+  SELECT top, role, state, parent = top AS own, count(*) AS number, sum(input_tokens) AS input,
     sum(output_tokens) AS output, sum(usd) AS usd, count(usd) AS priced
-  FROM agents WHERE path > ?1 || '/' AND path < ?1 || '0' AND ended <= ?3 GROUP BY 1, 2, 3"""
-_TASKS_BELOW = """SELECT state, count(*) AS number, count(commit_oid) AS commits FROM tasks
-  WHERE ended <= ?2 AND planner IN (
-    SELECT id FROM agents WHERE role = 'planner' AND (path = ?1 OR path > ?1 || '/' AND path < ?1 || '0')
-  ) GROUP BY 1"""
-"""Below a path come those that begin with it and `/`; `0` is the next character."""
+  FROM planners JOIN agents ON parent = planners.id WHERE ended <= ?2 GROUP BY 1, 2, 3, 4"""  # noqa: S608 - constants
+_TASKS_BELOW = f"""{_PLANNERS}
+  SELECT top, state, count(*) AS number, count(commit_oid) AS commits
+  FROM planners JOIN tasks ON planner = planners.id WHERE ended <= ?2 GROUP BY 1, 2"""  # noqa: S608 - constants
 
 
 class RecallingReader(EventReader):
@@ -88,30 +89,27 @@ class RecallingReader(EventReader):
             "SELECT * FROM handoffs WHERE agent IN (SELECT value FROM json_each(?)) AND at <= ? ORDER BY id", (ids, at)
         )
         handoffs = [self._convert(_handoff(row), Handoff) for row in found]
-        planners = [agent for agent in agents if agent.role is Role.PLANNER and agent.ended]
+        planners = [agent.id for agent in agents if agent.role is Role.PLANNER and agent.ended]
         return Recalled(
             {agent.id: agent for agent in agents},
             {task.id: task for task in tasks},
             {handoff.id: handoff for handoff in handoffs},
-            {planner.id: await self._below(planner, at) for planner in planners},
+            await self._below(planners, at),
             {row["id"]: row["resolved"] for row in found if row["resolved"] is not None},
         )
 
-    async def _below(self, planner: Agent, at: Micros) -> Retired:
-        """The counts of what is below a planner. Its own tasks are not told apart from those further down."""
-        agents = await self._named(_AGENTS_BELOW, (planner.path, planner.id, at))
-        tasks = await self._named(_TASKS_BELOW, (planner.path, at))
-        states, roles, children = Counter[AgentState](), Counter[Role](), Counter[Role]()
-        usage = Usage()
-        for row in agents:
-            number, role = row["number"], Role(row["role"])
-            states[AgentState(row["state"])] += number
-            roles[role] += number
-            children[role] += number if row["own"] else 0
+    async def _below(self, planners: Collection[AgentId], at: Micros) -> dict[AgentId, Retired]:
+        """The counts of what is below each planner. Its own tasks are not told apart from those further down."""
+        found = dict.fromkeys(planners, Retired())
+        for row in await self._named(_AGENTS_BELOW, (_listed(planners), at)):
+            number, role, state = row["number"], Role(row["role"]), AgentState(row["state"])
             usd = (row["usd"] or 0.0) if row["priced"] == number else None
-            usage += Usage(row["input"], 0, row["output"], usd)
-        ended = {TaskState(row["state"]): row["number"] for row in tasks}
-        return Retired(ended, {}, states, roles, +children, sum(row["commits"] for row in tasks), usage)
+            usage = Usage(row["input"], 0, row["output"], usd)
+            own = {role: number} if row["own"] else {}
+            found[row["top"]] += Retired({}, {}, {state: number}, {role: number}, own, 0, usage)
+        for row in await self._named(_TASKS_BELOW, (_listed(planners), at)):
+            found[row["top"]] += Retired({TaskState(row["state"]): row["number"]}, commits=row["commits"])
+        return found
 
     def _convert(self, row: dict[str, Any], kind: type[_T]) -> _T:
         """A row as a frozen value; columns without a field are ignored."""

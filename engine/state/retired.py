@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from engine.domain.types import Agent, AgentState, Role, Task, TaskState, Usage
 
@@ -30,22 +29,25 @@ class Retired(Struct, frozen=True):
     def all_tasks(self) -> dict[TaskState, int]:
         return added(self.tasks, self.below)
 
+    def __add__(self, other: "Retired") -> "Retired":
+        return Retired(
+            added(self.tasks, other.tasks),
+            added(self.below, other.below),
+            added(self.agents, other.agents),
+            added(self.roles, other.roles),
+            added(self.children, other.children),
+            self.commits + other.commits,
+            self.usage + other.usage,
+        )
+
     def with_task(self, task: Task) -> "Retired":
-        tasks = added(self.tasks, {task.state: 1})
-        return replace(self, tasks=tasks, commits=self.commits + (task.commit is not None))
+        return self + Retired({task.state: 1}, commits=int(task.commit is not None))
 
     def with_agent(self, agent: Agent, its: "Retired | None" = None) -> "Retired":
         """With an agent directly below the planner, and what had left memory below that agent."""
-        its = its or Retired()
-        return Retired(
-            self.tasks,
-            added(self.below, its.all_tasks()),
-            added(self.agents, its.agents, {agent.state: 1}),
-            added(self.roles, its.roles, {agent.role: 1}),
-            added(self.children, {agent.role: 1}),
-            self.commits + its.commits,
-            self.usage + its.usage + agent.usage,
-        )
+        its, role = its or Retired(), {agent.role: 1}
+        below = Retired({}, its.all_tasks(), its.agents, its.roles, role, its.commits, its.usage)
+        return self + below + Retired(agents={agent.state: 1}, roles=role, usage=agent.usage)
 
 
 def added(*counts: Mapping[_K, int]) -> dict[_K, int]:
