@@ -141,7 +141,7 @@ class Landings:
         return disk_use(self._trunk.git_dir / "objects")[0] * 1_024
 
 
-async def soak(path: Path, calls: int, *, short: bool) -> Report:
+async def soak(path: Path, calls: int, landings_in_all: int, *, short: bool) -> Report:
     week, draw, agents = Week(short=short), Random(1), dict[AgentId, None]()
     landings = await Landings.on(path.parent)
     journal = await SqliteJournal.open(path)
@@ -162,7 +162,7 @@ async def soak(path: Path, calls: int, *, short: bool) -> Report:
         cpu_us = (time.process_time() - began) * 1e6 / (journal.last_seq - first)
         grown = (disk(path) - size) / 1e3 / (week.calls - before)
         log = log_size(path) / 1e6
-        landed = await landings.land(max(20, calls // CALLS // TENTHS))
+        landed = await landings.land(max(20, landings_in_all // TENTHS))
         agents |= dict.fromkeys(list(week.snapshot.agents)[:: len(week.snapshot.agents) // SEEN + 1])
         asked = await query_ms(reader, list(agents), draw)
         recalled = await recall_ms(reader, week.snapshot)
@@ -189,11 +189,16 @@ def disk(path: Path) -> int:
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=40_000, help="tool calls in all")
+    parser.add_argument("--landings", type=int, default=0, help="landings in all, if not one for each task")
     parser.add_argument("--short", action="store_true", help="answers of a line only, which take 1 KB a call")
     parser.add_argument("--folder", default=None, help="where there is room for it (about 4 KB a call)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        asyncio.run(soak(Path(folder) / "journal.db", chosen.calls, short=chosen.short)).show()
+        asyncio.run(
+            soak(
+                Path(folder) / "journal.db", chosen.calls, chosen.landings or chosen.calls // CALLS, short=chosen.short
+            )
+        ).show()
 
 
 if __name__ == "__main__":

@@ -35,8 +35,10 @@ UNLANDED = "unlanded"
 """The folder beside `objects` for objects that agents may not read (engine/repo/landing/trunk_objects.py)."""
 
 _MAX_ATTRIBUTES = 1 << 20
-_CACHED_ENTRIES = 400_000
+_CACHED_ENTRIES = 200_000
 """Tree entries to keep in the cache: some tens of megabytes."""
+_DROPPED = 16
+"""When the cache is full, one of so many trees leaves it: few at a time, so that its size stays level."""
 _TREE_ENTRY = {
     20: re.compile(rb"(\d+) ([^\0]+)\0(.{20})", re.DOTALL),
     32: re.compile(rb"(\d+) ([^\0]+)\0(.{32})", re.DOTALL),
@@ -99,7 +101,7 @@ class ObjectStore:
     def cache(self, oid: ObjectId, tree: Tree) -> None:
         self._entries += len(tree.entries)
         if self._entries > _CACHED_ENTRIES:
-            for old in list(self.trees)[: len(self.trees) // 2 + 1]:
+            for old in list(self.trees)[: len(self.trees) // _DROPPED + 1]:
                 self.trees.pop(old, None)
             self._entries = sum(len(kept.entries) for kept in list(self.trees.values())) + len(tree.entries)
         self.trees[oid] = tree

@@ -9,8 +9,9 @@ from engine.repo.git.pack_writer import HEADER_BYTES, Pack, PackEntry, pack_body
 
 _TIER_SIZE = 16
 """Packs of one tier that are joined into one pack of the next."""
-_MAX_BYTES = 64 << 20
-"""A pack of at least this size is not joined again; that is left to a repack of the whole repository."""
+_MAX_BYTES = 4 << 20
+"""A pack of at least this size is not joined again: that is left to a repack of the whole repository. Until then the
+places of its objects are in memory, and joining it reads it whole."""
 
 
 class PackRollup:
