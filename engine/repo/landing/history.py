@@ -5,48 +5,14 @@ with the landing's position, in order of the numbers.
 """
 
 import asyncio
-from array import array
-from bisect import bisect_left
-from hashlib import blake2b
 
 from engine.domain.commit_message import trailers_of
 from engine.domain.os_text import output_text
 from engine.domain.types import CommitId, TaskId
 from engine.repo.git.git import Git
+from engine.repo.git.packed_ids import Positions
 
 TASK_TRAILER = "Swarm-Task"
-RECENT = 4_096
-"""Positions that are looked up in a dict, before they are kept in order of their numbers."""
-
-
-class Positions:
-    """The position of each of many ids; the newest of one that was added again. Ids are told apart by 64 bits."""
-
-    def __init__(self) -> None:
-        self._recent: dict[int, int] = {}
-        self._older: list[tuple[array[int], array[int]]] = []
-        """Numbers in order, each list with the positions that belong to them; the newest list first."""
-
-    def add(self, id: str, position: int) -> None:
-        self._recent[_key(id)] = position
-        if len(self._recent) >= RECENT:
-            keys = sorted(self._recent)
-            self._older.insert(0, (array("Q", keys), array("I", [self._recent[key] for key in keys])))
-            self._recent = {}
-
-    def get(self, id: str) -> int | None:
-        key = _key(id)
-        if (position := self._recent.get(key)) is not None:
-            return position
-        for keys, positions in self._older:
-            at = bisect_left(keys, key)
-            if at < len(keys) and keys[at] == key:
-                return positions[at]
-        return None
-
-
-def _key(id: str) -> int:
-    return int.from_bytes(blake2b(id.encode(), digest_size=8).digest())
 
 
 class TrunkHistory:

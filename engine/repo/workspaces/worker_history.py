@@ -15,6 +15,7 @@ from engine.domain.os_text import output_text
 from engine.domain.types import CommitId
 from engine.repo.git.objects import NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
+from engine.repo.git.packed_ids import CommitMap
 from engine.repo.workspaces.boot import boot_id
 from engine.sandbox.removal import delete_tree
 
@@ -32,7 +33,7 @@ class WorkerHistory:
         self._base = base
         self._store = ObjectStore(trunk_git)
         self._folder = trunk_git / "objects" / FOLDER
-        self._known: dict[CommitId, CommitId] | None = None
+        self._known: CommitMap | None = None
         """By the trunk commit, whose place it takes; None before the first question."""
         self._packs = PackRollup(self._folder / "pack", self._store.new_hash, durable=False)
         self._lock = threading.Lock()
@@ -43,9 +44,9 @@ class WorkerHistory:
             known = self._known = self._known if self._known is not None else self._read_known()
             if commit not in known:
                 self._rewrite_up_to(commit, known)
-            return known.get(commit, commit)
+            return known.get(commit) or commit
 
-    def _read_known(self) -> dict[CommitId, CommitId]:
+    def _read_known(self) -> CommitMap:
         """What earlier processes rewrote. Files of an earlier boot may be torn, and no copy needs them: they go."""
         digits = 2 * self._store.id_size
         boot, file = self._folder / "boot", self._folder / "known"
@@ -56,14 +57,17 @@ class WorkerHistory:
             file.touch()
             boot.write_text(boot_id())
         whole = re.findall(f"^([0-9a-f]{{{digits}}}) ([0-9a-f]{{{digits}}})$", file.read_text("ascii"), re.MULTILINE)
-        return {self._base: self._base} | {CommitId(theirs): CommitId(ours) for theirs, ours in whole}
+        known = CommitMap()
+        for theirs, ours in [(self._base, self._base), *whole]:
+            known.add(theirs, CommitId(ours))
+        return known
 
-    def _rewrite_up_to(self, commit: CommitId, known: dict[CommitId, CommitId]) -> None:
+    def _rewrite_up_to(self, commit: CommitId, known: CommitMap) -> None:
         repo = pygit2.Repository(str(self._trunk))
         new, made = NewObjects(self._store), dict[CommitId, CommitId]()
         for each in reversed(self._unknown(repo, commit, known)):
             first = [CommitId(str(parent)) for parent in each.parent_ids[:1]]
-            parents = [made.get(parent) or known.get(parent, parent) for parent in first]
+            parents = [made.get(parent) or known.get(parent) or parent for parent in first]
             message = for_workers(output_text(each.raw_message)).encode()
             oid = new.commit(each.tree_id.raw, parents, WHO, each.commit_time, message)
             made[CommitId(str(each.id))] = CommitId(oid.hex())
@@ -73,11 +77,10 @@ class WorkerHistory:
             with (self._folder / "known").open("a", encoding="ascii") as file:
                 # The line break comes first: a process may have been killed while it wrote a line.
                 file.write("".join(f"\n{theirs} {ours}" for theirs, ours in made.items()))
-            known.update(made)
+            for theirs, ours in made.items():
+                known.add(theirs, ours)
 
-    def _unknown(
-        self, repo: pygit2.Repository, commit: CommitId, known: dict[CommitId, CommitId]
-    ) -> list[pygit2.Commit]:
+    def _unknown(self, repo: pygit2.Repository, commit: CommitId, known: CommitMap) -> list[pygit2.Commit]:
         """The commits to rewrite, the newest first: along first parents, down to one that is known or the project's."""
         found: list[pygit2.Commit] = []
         at: str = commit

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from engine.domain.types import CommitId, TaskId
-from engine.repo.landing import history
+from engine.repo.git import packed_ids
+from engine.repo.git.packed_ids import CommitMap
 from engine.repo.landing.history import TrunkHistory
 
 
@@ -15,7 +16,7 @@ def commit(number: int) -> CommitId:
 
 @pytest.fixture
 def landed(monkeypatch: pytest.MonkeyPatch) -> TrunkHistory:
-    monkeypatch.setattr(history, "RECENT", 10)
+    monkeypatch.setattr(packed_ids, "RECENT", 10)
     made = TrunkHistory(None, commit(0))  # type: ignore[arg-type]
     for number in range(1, 200):
         made.append(commit(number), f"change\n\nSwarm-Task: t-{number}\n")
@@ -47,7 +48,20 @@ def test_a_task_that_landed_twice_has_its_last_commit(landed: TrunkHistory) -> N
 
 def test_a_landing_takes_a_few_dozen_bytes() -> None:
     made = TrunkHistory(None, commit(0))  # type: ignore[arg-type]
-    for number in range(1, 3 * history.RECENT + 1):
+    for number in range(1, 3 * packed_ids.RECENT + 1):
         made.append(commit(number), f"change\n\nSwarm-Task: t-{number}\n")
     kept = [each for positions in (made._commits, made._tasks) for pair in positions._older for each in pair]
     assert sum(map(sys.getsizeof, kept)) + len(made._order) < 60 * len(made)
+
+
+def test_each_commit_is_found_by_what_it_belongs_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_ids, "RECENT", 10)
+    known = CommitMap()
+    for number in range(100):
+        known.add(commit(number), commit(1_000 + number))
+    known.add(commit(3), commit(5))
+    assert known.get(commit(3)) == commit(5)
+    assert known.get(commit(99)) == commit(1_099)
+    assert known.get(commit(100)) is None
+    assert commit(4) in known
+    assert commit(100) not in known
