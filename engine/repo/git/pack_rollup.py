@@ -11,7 +11,7 @@ _TIER_SIZE = 16
 """Packs of one tier that are joined into one pack of the next."""
 _MAX_BYTES = 4 << 20
 """A pack of at least this size is not joined again: that is left to a repack of the whole repository. Until then the
-places of its objects are in memory, and joining it reads it whole."""
+places of its objects are in memory."""
 
 
 class PackRollup:
@@ -58,14 +58,13 @@ class PackRollup:
 
     def _join(self, tier: int) -> None:
         packs = [pack for pack in self._tiers[tier] if pack.file.exists()]
-        bodies: list[bytes] = []
         entries: list[PackEntry] = []
+        end = -len(self._new_hash(b"").digest())
         at = HEADER_BYTES
         for pack in packs:
-            body = pack.file.read_bytes()[HEADER_BYTES : -len(self._new_hash(b"").digest())]
             entries += [replace(entry, offset=entry.offset - HEADER_BYTES + at) for entry in pack.entries]
-            bodies.append(body)
-            at += len(body)
+            at += pack.size - HEADER_BYTES + end
+        bodies = (pack.file.read_bytes()[HEADER_BYTES:end] for pack in packs)  # one at a time in memory
         joined = write_pack(self._folder, bodies, entries, self._new_hash, durable=self._durable) if packs else None
         self._delete(self._replaced)  # the ones replaced in the previous round, which no reader is about to open
         self._replaced = packs

@@ -8,7 +8,7 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
@@ -73,24 +73,33 @@ def write_pack(
     folder: Path, body: Iterable[bytes], entries: list[PackEntry], new_hash: NewHash, *, durable: bool = True
 ) -> Pack:
     """Write `pack-CHECKSUM.pack` and `.idx` into `folder`. Raises OSError and then leaves neither file."""
-    pieces = [struct.pack(">4sII", b"PACK", 2, len(entries)), *body]
-    total = new_hash(b"".join(pieces)).digest()
-    pieces.append(total)
-    path = folder / f"pack-{total.hex()}"
+    header = struct.pack(">4sII", b"PACK", 2, len(entries))
+    checksum, size = new_hash(header), len(header)
     written: list[str] = []
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal size
+        yield header
+        for piece in body:
+            checksum.update(piece)
+            size += len(piece)
+            yield piece
+        yield checksum.digest()
+
     try:
         with contextlib.ExitStack() as files:
             fds = []
-            for content in (pieces, _index(entries, total, new_hash)):
+            for content in (pieces, lambda: _index(entries, checksum.digest(), new_hash)):
                 fd, name = tempfile.mkstemp(prefix="tmp_pack_", dir=folder)
                 written.append(name)
                 file = files.enter_context(open(fd, "wb"))
-                file.writelines(content)
+                file.writelines(content())
                 file.flush()
                 os.fchmod(fd, 0o444)
                 fds.append(fd)
             for fd in fds if durable else ():  # both are written by now: the second one takes little longer
                 os.fsync(fd)
+        path = folder / f"pack-{checksum.digest().hex()}"
         for at, ending in enumerate((".pack", ".idx")):
             os.rename(written[at], f"{path}{ending}")
             written[at] = f"{path}{ending}"
@@ -100,7 +109,7 @@ def write_pack(
         for name in written:
             Path(name).unlink(missing_ok=True)
         raise
-    return Pack(path, sum(map(len, pieces)), entries)
+    return Pack(path, size + len(checksum.digest()), entries)
 
 
 def sync_folder(folder: Path) -> None:
