@@ -167,6 +167,8 @@ def questions(path: Path) -> dict[str, Question]:
     draw = Random(2)
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         agents = db.execute("SELECT id, path FROM agents").fetchall()
+        planners = [id for (id,) in db.execute("SELECT id FROM agents WHERE role = 'planner'")]
+        root = AgentId(planners[0])
         handoffs = [id for (id,) in db.execute("SELECT id FROM handoffs")]
         [(last, began, at)] = db.execute("SELECT max(seq), (SELECT at FROM events WHERE seq = 1), at FROM events")
 
@@ -198,6 +200,9 @@ def questions(path: Path) -> dict[str, Question]:
         "last_seq": lambda reader: reader.last_seq(),
         "seq_at": lambda reader: reader.seq_at(sometimes_at()),
         "time_of": lambda reader: reader.time_of(sometime()),
+        "ended_below_root": lambda reader: reader.ended_below(root, [], sometimes_at()),
+        "ended_below": lambda reader: reader.ended_below(AgentId(draw.choice(planners)), [], at),
+        "older_handoffs": lambda reader: reader.older_handoffs([], sometimes_at()),
         "spawned": lambda reader: reader.spawned(AgentPath(draw.choice(agents)[1])),
     }
 

@@ -36,7 +36,7 @@ POLL_S = 1.0
 """Seconds between two looks for new events of a running run."""
 MOST = 2_000
 """Events folded per tick at most. It limits the speed."""
-_PAGE = 1_000
+_PAGE = 300
 _EARLIER = 300
 _BACK = 500
 """How many events before the cursor a step back keeps a state, so that further steps back are fast."""
