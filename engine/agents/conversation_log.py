@@ -37,6 +37,8 @@ class Conversation:
         self.compacted_last = False
         self._fresh_characters = 0
         self._counted: tuple[ModelName, int] | None = None
+        self._size = self._sized = 0
+        """Bytes of the messages that were measured, and how many these are."""
 
     @property
     def unanswered(self) -> tuple[ToolCall, ...]:
@@ -61,8 +63,10 @@ class Conversation:
 
     @property
     def size(self) -> int:
-        """The messages' bytes as JSON, with what their models added."""
-        return len(msgspec.json.encode(self.messages))
+        """The messages' bytes as JSON, with what their models added. Only messages that are new are encoded."""
+        self._size += sum(len(msgspec.json.encode(message)) + 1 for message in self.messages[self._sized :])
+        self._sized = len(self.messages)
+        return self._size
 
     def counted(self, model: ModelName) -> int:
         """Tokens that this model's provider has counted for the messages, up to its last answer; 0 if it has not."""
@@ -99,9 +103,11 @@ class Conversation:
             self._fresh_characters += len(body.answer)
         elif isinstance(body, e.AnswersDropped):
             self._drop_answers(body.kept)
+            self._size = self._sized = 0
         elif isinstance(body, e.ContextCompacted):
             self.messages = []
             self.answers = {}
+            self._size = self._sized = 0
             self._counted = None
             self.opening = body.opening
             self.compacted_last = True

@@ -151,7 +151,7 @@ class AgentToolContext:
         if workspace is None or self.agent.role is Role.PLANNER:
             return ""
         if written:
-            await workspace.changed()
+            await workspace.find_left_out()
         path = written.removeprefix(f"{workspace.root}/")
         found = {at: why for at, why in workspace.left_out.items() if at not in self._told or concerns(at, path)}
         self._told |= found.keys()

@@ -261,7 +261,7 @@ class Workspace(Protocol):
     base: CommitId
     """The trunk commit that the workspace's changes are relative to."""
     left_out: Mapping[str, str]
-    """What the last `changed` or `commit` found that no commit can hold, and why, by path."""
+    """What the last `changed`, `commit` or `find_left_out` found that no commit can hold, and why, by path."""
 
     async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
         """Run a shell command in the sandbox. After `timeout_s` its whole process tree is killed."""
@@ -297,6 +297,9 @@ class Workspace(Protocol):
 
     async def changed(self) -> tuple[str, ...]:
         """The paths that differ from `base`, sorted, without files that git ignores."""
+
+    async def find_left_out(self) -> None:
+        """Bring `left_out` up to date, which takes less than to find what has changed."""
 
     async def diff(self) -> str:
         """The changes against `base` as a unified patch."""

@@ -2,6 +2,9 @@
 
 Run with `python -m tests.bench sandbox [--rounds N] [--at-once N]`; the ways take turns within one run, so that what
 else the machine does falls on all of them. A plain command is the same shell started by the same process.
+
+`--starts N` measures only sandboxes that start at once: when their first commands have ended, the CPU time of a start
+with its command and its end, and the memory of what stays for each agent.
 """
 
 import argparse
@@ -16,11 +19,14 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from msgspec import Struct
+
 from engine.domain.errors import SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Workspace
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
+from engine.resources import proc
 from engine.sandbox.guarantees import Level
 from tests.bench.report import Report, ratio
 from tests.git import git, make_trunk
@@ -109,14 +115,74 @@ async def measure(
     return alone, many, {name: each.start_ms for name, each in levels.items() if each is not None}
 
 
+class Started(Struct, frozen=True):
+    """Sandboxes that were started at once: seconds until the first command of each ended, CPU seconds of all, and bytes
+    of the processes that stay for each (PSS)."""
+
+    first_s: list[float]
+    cpu_s: float
+    stays: list[int]
+
+
+async def start_at_once(folder: Path, count: int) -> Started:
+    base = await asyncio.to_thread(make_project, folder)
+    workspaces = await open_workspaces(folder / "copies", folder / "trunk.git", SandboxSettings(), base)
+    cpu = _cpu_s()
+    first_s: list[float] = []
+    began = time.perf_counter()
+    copies = [await workspaces.open(AgentId(f"bench-{number}"), base) for number in range(count)]
+
+    async def first(copy: Workspace) -> None:
+        output = await copy.run(COMMAND, 600, lambda _: None)
+        assert output.exit == 0, output
+        first_s.append(time.perf_counter() - began)
+
+    await asyncio.gather(*map(first, copies))
+    known = proc.processes()
+    stays = [
+        sum(proc.proportional_memory(each.pid) or proc.own_memory(each.pid) for each in proc.tree(pid, known))
+        for pid in workspaces.sandboxes().values()
+    ]
+    await workspaces.close()
+    return Started(first_s, _cpu_s() - cpu, stays)
+
+
+def _cpu_s() -> float:
+    """Of this process, and of all that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _starts(folder: Path, count: int) -> Report:
+    made = asyncio.run(start_at_once(folder, count))
+    p50, most = statistics.median(made.first_s), max(made.first_s)
+    cpu_ms, stays = 1_000 * made.cpu_s / count, statistics.mean(made.stays) / 1024
+    report = Report("sandbox", ("started at once", "first command p50 s", "last s", "CPU ms each", "stays KiB each"))
+    report.rows.append((count, round(p50, 2), round(most, 2), round(cpu_ms, 1), round(stays)))
+    report.figures |= {
+        "starts": count,
+        "first_command_s_p50": round(p50, 3),
+        "first_command_s_last": round(most, 3),
+        "start_cpu_ms": round(cpu_ms, 2),
+        "stays_kib": round(stays),
+    }
+    report.ratios |= {"first_command_p50_of_10_s": ratio(p50, 10.0), "stays_of_1536_kib": ratio(stays, 1536.0)}
+    report.notes.append("CPU: the engine's part, the start, one command and the end; memory: proportional (PSS)")
+    return report
+
+
 def run(options: list[str]) -> Report:
-    """Measure. `--rounds` is how often each way is taken, `--at-once` how many commands run together."""
+    """Measure. `--rounds` is how often each way is taken, `--at-once` how many commands run together; `--starts` starts
+    so many sandboxes at once instead."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench sandbox")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--starts", type=int, default=0)
     arguments = parser.parse_args(options)
     folder = Path(tempfile.mkdtemp(prefix="bench-sandbox-", dir=os.environ.get("BENCH_DIR")))
     try:
+        if arguments.starts:
+            return _starts(folder, arguments.starts)
         alone, many, starts = asyncio.run(measure(folder, arguments.rounds, arguments.at_once))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -174,6 +174,10 @@ class MemoryWorkspace:
         base, now = self._commits.made[self.base].files, self._kept()
         return tuple(sorted(path for path in base.keys() | now.keys() if base.get(path) != now.get(path)))
 
+    async def find_left_out(self) -> None:
+        await self._alive()
+        self._kept()
+
     async def diff(self) -> str:
         await self._alive()
         return unified_patch(self._commits.made[self.base].files, self._kept())

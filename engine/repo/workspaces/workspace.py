@@ -235,6 +235,9 @@ class AgentWorkspace:
     async def changed(self) -> tuple[str, ...]:
         return await asyncio.to_thread(self._changed)
 
+    async def find_left_out(self) -> None:
+        await asyncio.to_thread(self._changes)
+
     async def diff(self) -> str:
         return await asyncio.to_thread(self._diff)
 
