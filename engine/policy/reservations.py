@@ -5,7 +5,6 @@ under way have reserved. So a limit is never passed, however many agents call at
 """
 
 from collections.abc import Callable, Collection, Iterable
-from functools import reduce
 
 from msgspec import Struct
 
@@ -19,6 +18,8 @@ USEFUL_OUTPUT = 4_096
 """A budget may shorten an answer down to this many tokens; a call that could say less is not made."""
 LEAST_GRACE_OUTPUT = 1_024
 """The same for a handoff."""
+MOST_KEPT = 0.5
+"""The largest share of a limit that is kept for handoffs."""
 KEPT_SHARE = 0.05
 """The share of a limit that is kept for handoffs, if one call of each agent at work needs no more."""
 
@@ -32,9 +33,6 @@ class Amount(Struct, frozen=True):
 
     def __add__(self, other: "Amount") -> "Amount":
         return Amount(self.usd + other.usd, self.tokens + other.tokens, self.steps + other.steps)
-
-    def times(self, factor: float) -> "Amount":
-        return Amount(self.usd * factor, self.tokens * factor, self.steps * factor)
 
 
 KINDS = Amount.__struct_fields__
@@ -63,7 +61,14 @@ def spent_amount(spent: Spent, ceiling_price: float) -> Amount:
 
 
 def total(amounts: Iterable[Amount]) -> Amount:
-    return reduce(Amount.__add__, amounts, Amount())
+    usd: float = 0.0
+    tokens: float = 0
+    steps: float = 0
+    for each in amounts:
+        usd += each.usd
+        tokens += each.tokens
+        steps += each.steps
+    return Amount(usd, tokens, steps)
 
 
 def shortage(limits: LimitSettings, used: Amount, need: Amount) -> str:
@@ -105,16 +110,26 @@ def kept_for_handoffs(
     """What is kept of a limit so that agents at work can hand off.
 
     One call of each, at its average so far; more, up to `steps` calls of each, within KEPT_SHARE of the limit; and at
-    least the worst case of the dearest handoff. Never more than half of the limit.
+    least the worst case of the dearest handoff. Never more than MOST_KEPT of the limit.
     """
-    calls = total(amount(agent.usage, ceiling_price).times(1 / max(1, agent.steps)) for agent in at_work)
-    one = Amount(calls.usd, calls.tokens, len(at_work))
+    usd = tokens = 0.0
+    for agent in at_work:  # there may be a thousand
+        calls, used = max(1, agent.steps), amount(agent.usage, ceiling_price)
+        usd += used.usd / calls
+        tokens += used.tokens / calls
+    one = Amount(usd, tokens, len(at_work))
     kept: dict[str, float] = {}
     for kind in KINDS:
         limit, each = getattr(limits, kind), getattr(one, kind)
         dearest = max((getattr(handoff, kind) for handoff in handoffs), default=0)
-        kept[kind] = min(limit / 2, max(each, min(steps * each, KEPT_SHARE * limit), dearest))
+        kept[kind] = min(MOST_KEPT * limit, max(each, min(steps * each, KEPT_SHARE * limit), dearest))
     return Amount(kept["usd"], int(kept["tokens"]), int(kept["steps"]))
+
+
+def fits_beside(room: Room, need: Amount) -> bool:
+    """Whether a call fits beside the most that can be kept for handoffs."""
+    most = Amount(*(MOST_KEPT * getattr(room.limits, kind) for kind in KINDS))
+    return not shortage(room.limits, room.spent + room.in_flight + most, need)
 
 
 def within(usage: Usage, most: Usage) -> tuple[Usage, str]:

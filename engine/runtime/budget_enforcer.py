@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
@@ -33,6 +34,7 @@ from engine.policy.reservations import (
     Room,
     affordable_output,
     amount,
+    fits_beside,
     kept_for_handoffs,
     only_waits,
     shortage,
@@ -77,6 +79,8 @@ class BudgetEnforcer:
         """What complete calls have used whose turn is not recorded yet."""
         self._handoffs: dict[AgentId, Amount] = {}
         """The worst case of one more call of each agent, with a short answer."""
+        self._parts: dict[AgentId, frozenset[Part]] = {}
+        """The parts that agents with an entry in one of the above count towards."""
         self._warned_of_prices = False
         run.on_event(self._recorded)
 
@@ -120,7 +124,11 @@ class BudgetEnforcer:
         longest, least = (wanted, USEFUL_OUTPUT) if at is None else (short, LEAST_GRACE_OUTPUT)
         least, output = min(least, longest), longest
         for part, limit in limits.items():
-            room = self._room(part, limit, agent, keep=at is None)
+            room = self._room(part, limit, agent)
+            if at is None:
+                if fits_beside(room, cost(longest)):
+                    continue  # whatever is kept for handoffs, which takes long to find out with many agents at work
+                room = replace(room, kept=self._kept(part, limit))
             may = affordable_output(room, cost, longest, least)
             if not may and (patient or at is not None) and only_waits(room, cost(least)):
                 return Admission()
@@ -160,7 +168,7 @@ class BudgetEnforcer:
         """Whether an agent's call under way, or its next try, still fits with all others that are under way."""
         need, me = self._in_flight.get(agent, Amount()), self._run.snapshot.agents[agent]
         limits = limits_for(self._run.settings, me).items()
-        rooms = (self._room(part, limit, agent, keep=False) for part, limit in limits)
+        rooms = (self._room(part, limit, agent) for part, limit in limits)
         return all(not shortage(room.limits, room.spent + room.in_flight, need) for room in rooms)
 
     def completed(self, agent: AgentId, usage: Usage) -> None:
@@ -207,27 +215,44 @@ class BudgetEnforcer:
             agent = self._run.snapshot.agents[event.agent]
             if agent.ended:
                 self._handoffs.pop(agent.id, None)
+                self._parts.pop(agent.id, None)
             if agent.ended and agent.task is not None:
                 self.grace.pop(agent.id, None)
 
-    def _room(self, part: Part, limits: LimitSettings, agent: AgentId, *, keep: bool) -> Room:
-        """The room in a part for an agent's call. `keep`: what is kept for handoffs is not for it."""
-        snapshot, budget = self._run.snapshot, self._run.settings.budget
-        spent = spent_amount(snapshot.spent.get(part, Spent()), budget.ceiling_price)
-        agents = snapshot.agents
+    def _room(self, part: Part, limits: LimitSettings, agent: AgentId) -> Room:
+        """The room in a part for an agent's call, with nothing kept for handoffs."""
+        spent = self._run.snapshot.spent.get(part, Spent())
+        so_far = spent_amount(spent, self._run.settings.budget.ceiling_price) + self._sum(self._unrecorded, part)
+        return Room(limits, so_far, self._sum(self._in_flight, part, agent))
 
-        def inside(amounts: dict[AgentId, Amount]) -> dict[AgentId, Amount]:
-            return {id: each for id, each in amounts.items() if id in agents and part in parts_of(agents[id])}
+    def _kept(self, part: Part, limits: LimitSettings) -> Amount:
+        """What is kept of a part's limit for handoffs."""
+        agents, budget = self._run.snapshot.agents, self._run.settings.budget
+        known = ((agents.get(id), worst) for id, worst in self._handoffs.items() if self._is_in(id, part))
+        inside = [(each, worst) for each, worst in known if each is not None and _at_work(each, part)]
+        at_work = [each for each, _ in inside for _ in range(_weight(each))]
+        handoffs = [worst for _, worst in inside]
+        return kept_for_handoffs(limits, at_work, handoffs, budget.grace_steps, budget.ceiling_price)
 
-        in_flight = total(each for id, each in inside(self._in_flight).items() if id != agent)
-        spent += total(inside(self._unrecorded).values())
-        if not keep:
-            return Room(limits, spent, in_flight)
-        at_work = [agents[id] for id in inside(self._handoffs) if _at_work(agents[id], part)]
-        handoffs = [self._handoffs[each.id] for each in at_work]
-        at_work = [each for each in at_work for _ in range(_weight(each))]
-        kept = kept_for_handoffs(limits, at_work, handoffs, budget.grace_steps, budget.ceiling_price)
-        return Room(limits, spent, in_flight, kept)
+    def _sum(self, amounts: dict[AgentId, Amount], part: Part, but: AgentId | None = None) -> Amount:
+        """What agents in a part have of `amounts` together, without one of them."""
+        agents = self._run.snapshot.agents
+        return total(
+            each
+            for id, each in amounts.items()
+            if id != but and id in agents and (part == RUN or self._is_in(id, part))
+        )
+
+    def _is_in(self, agent: AgentId, part: Part) -> bool:
+        """Whether an agent's calls count towards a part: always the same for one agent."""
+        if (parts := self._parts.get(agent)) is None:
+            known = self._run.snapshot.agents.get(agent)
+            if known is None:
+                return False
+            parts = frozenset(parts_of(known))
+            if not known.ended:
+                self._parts[agent] = parts
+        return part in parts
 
     def _short(
         self,
