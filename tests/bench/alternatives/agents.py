@@ -23,6 +23,7 @@ async def run(folder: Path, *words: str) -> tuple[int, str]:
     except asyncio.CancelledError:
         if process.returncode is None:
             process.kill()
+            await process.wait()
         raise
     return process.returncode or 0, output.decode()
 
