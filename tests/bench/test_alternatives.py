@@ -63,11 +63,13 @@ def test_both_halves_of_a_pair_merge_cleanly_and_fail_until_they_are_fixed(sourc
 def test_an_agent_looks_changes_checks_and_hands_off_unless_something_is_wrong() -> None:
     done: list[tuple[str, str]] = []
     for expected in PLANNED:
-        assert next_step("", done) == expected
+        assert next_step("own 1", "", done) == expected
         done.append((expected, PASSED))
-    assert next_step("", [*done[:2], ("check", FAILED)]) == "fix"
-    assert next_step("conflict", [("look at conflict", "<<<<<<< HEAD")]) == "resolve"
-    assert next_step("conflict", [("look at conflict", "")]) == "change"
+    assert next_step("use 1", "", [*done[:2], ("check", f"uses/1-second: no such name\n{FAILED}")]) == "fix"
+    assert next_step("own 1", "", [*done[:2], ("check", f"uses/1-second: no such name\n{FAILED}")]) == "hand off"
+    assert next_step("own 1", "check", [("fix", ""), ("check", FAILED)]) == "fix"
+    assert next_step("hot 1", "conflict", [("look at conflict", "<<<<<<< HEAD")]) == "resolve"
+    assert next_step("hot 1", "conflict", [("look at conflict", "")]) == "change"
 
 
 def test_a_planned_step_that_is_done_again_is_wasted() -> None:

@@ -47,7 +47,7 @@ class Agent:
         """Ask the model and run its commands until it hands off."""
         done: list[tuple[str, str]] = []
         self.conversation += len(told)
-        while (step := next_step(trouble, done)) != "hand off":
+        while (step := next_step(title, trouble, done)) != "hand off":
             await self._call(title, step)
             _, output = await run(self.folder, "sh", "-c", command(title, step))
             self.conversation += len(command(title, step)) + len(output)

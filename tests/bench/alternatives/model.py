@@ -63,7 +63,7 @@ class Models:
                 steps, trouble = [], "conflict"
             else:
                 steps.append((step, answer))
-        step = next_step(trouble, steps)
+        step = next_step(title, trouble, steps)
         self.account.add("" if trouble else title, step, tokens)
         if step == "hand off":
             return turn(call("submit_handoff", status="done", summary=f"{title} is done"))
@@ -84,7 +84,7 @@ class Models:
                 at += 1
                 continue
             trouble = "conflict" if match[1] else ""
-            step = next_step(trouble, steps)
+            step = next_step(title, trouble, steps)
             self.account.add("" if trouble else title, step, tokens)
             commit = f"git add -A && git commit -q -m '{title}'; report {match[3]}"
             return turn(call("shell", command=commit if step == "hand off" else command(title, step)))

@@ -132,10 +132,11 @@ def step_of(title: str, text: str) -> str:
     return next((step for step in steps if command(title, step) == text), "hand off")
 
 
-def next_step(trouble: str, done: Sequence[tuple[str, str]]) -> str:
+def next_step(title: str, trouble: str, done: Sequence[tuple[str, str]]) -> str:
     """What the model does next. `done` has step and output, since the task began or the trouble did.
 
-    `trouble` is empty, `conflict` or `check`.
+    `trouble` is empty, `conflict` or `check`. An agent leaves alone what others have broken, unless it is asked to make
+    the check pass.
     """
     if not done:
         return f"look at {trouble}" if trouble else "look"
@@ -146,7 +147,9 @@ def next_step(trouble: str, done: Sequence[tuple[str, str]]) -> str:
         return "resolve" if "<<<<<<<" in output else "change"  # without markers the change is made again
     if step == "look at check":
         return "fix"
-    if step == "check" and FAILED in output and sum(each == "fix" for each, _ in done) < MOST_FIXES:
+    kind, _, number = title.partition(" ")
+    mine = trouble == "check" or (kind in ("rename", "use") and f"uses/{number}-" in output)
+    if step == "check" and FAILED in output and mine and sum(each == "fix" for each, _ in done) < MOST_FIXES:
         return "fix"
     return "hand off" if step in ("check", "hand off") else "check"
 
