@@ -12,8 +12,9 @@ from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.dialects import MESSAGES, Dialects
 from engine.models.adapters.error_mapping import cut_short
-from engine.models.adapters.exchange import Reader, exchange, part_number
+from engine.models.adapters.exchange import Reader, part_number
 from engine.models.adapters.http_client import sdk_options
+from engine.models.adapters.sdk_provider import SdkProvider
 from engine.models.adapters.wire_format import Json
 from engine.models.endpoint import ANTHROPIC_ADDRESS, Endpoint
 
@@ -36,36 +37,18 @@ _PIECES = {
 _CACHED: Json = {"type": "ephemeral"}
 
 
-class AnthropicProvider:
+class AnthropicProvider(SdkProvider):
     """The Messages API, through the official SDK."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.name = endpoint.name
-        self._endpoint = endpoint
-        self._dialects = Dialects(MESSAGES)
-        options = sdk_options(endpoint, ANTHROPIC_ADDRESS)
-        self._client = anthropic.AsyncAnthropic(**options, open_telemetry=False)
+        client = anthropic.AsyncAnthropic(**sdk_options(endpoint, ANTHROPIC_ADDRESS), open_telemetry=False)
+        super().__init__(endpoint, Dialects(MESSAGES), _Reader, client)
 
-    async def ask(
-        self,
-        request: Request,
-        on_text: Callable[[str], None],
-        on_output: Callable[[int], None] = lambda characters: None,
-    ) -> Turn:
-        """One streamed call. Raises ModelError."""
-        create: Any = self._client.messages.with_streaming_response.create
+    def _body(self, request: Request) -> Json:
+        return message_body(request, self.name, self._endpoint.settings.max_output)
 
-        async def send(body: Json) -> Turn:
-            reader = _Reader(self._endpoint, request, on_text, on_output)
-            return await exchange(lambda: create(**body, stream=True), reader)
-
-        def body() -> Json:
-            return message_body(request, self.name, self._endpoint.settings.max_output)
-
-        return await self._dialects.ask(request.model, body, send)
-
-    async def close(self) -> None:
-        await self._client.close()
+    def _opened(self, request: Request, body: Json) -> Any:
+        return self._client.messages.with_streaming_response.create(**body, stream=True)
 
 
 def message_body(request: Request, provider: str, limit: int) -> Json:

@@ -13,42 +13,25 @@ from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.dialects import RESPONSES, Dialects
 from engine.models.adapters.error_mapping import cut_short, stream_failure
-from engine.models.adapters.exchange import Reader, exchange
+from engine.models.adapters.exchange import Reader
 from engine.models.adapters.http_client import sdk_options
+from engine.models.adapters.sdk_provider import SdkProvider
 from engine.models.adapters.wire_format import Json
 from engine.models.endpoint import OPENAI_ADDRESS, Endpoint
 
 
-class OpenAIProvider:
+class OpenAIProvider(SdkProvider):
     """The Responses API, through the official SDK. Models that do not reason refuse requests for their reasoning."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.name = endpoint.name
-        self._endpoint = endpoint
-        self._dialects = Dialects(RESPONSES)
-        self._client = openai.AsyncOpenAI(**sdk_options(endpoint, OPENAI_ADDRESS))
+        client = openai.AsyncOpenAI(**sdk_options(endpoint, OPENAI_ADDRESS))
+        super().__init__(endpoint, Dialects(RESPONSES), _Reader, client)
 
-    async def ask(
-        self,
-        request: Request,
-        on_text: Callable[[str], None],
-        on_output: Callable[[int], None] = lambda characters: None,
-    ) -> Turn:
-        """One streamed call. Raises ModelError."""
-        create: Any = self._client.responses.with_streaming_response.create
+    def _body(self, request: Request) -> Json:
+        return response_body(request, self.name, self._endpoint.settings.max_output)
 
-        async def send(body: Json) -> Turn:
-            # As a typed argument, the SDK would walk the conversation item by item: a second of CPU for 400 turns.
-            reader = _Reader(self._endpoint, request, on_text, on_output)
-            return await exchange(lambda: create(stream=True, extra_body=body), reader)
-
-        def body() -> Json:
-            return response_body(request, self.name, self._endpoint.settings.max_output)
-
-        return await self._dialects.ask(request.model, body, send)
-
-    async def close(self) -> None:
-        await self._client.close()
+    def _opened(self, request: Request, body: Json) -> Any:
+        return self._client.responses.with_streaming_response.create(stream=True, extra_body=body)
 
 
 def response_body(request: Request, provider: str, limit: int) -> Json:

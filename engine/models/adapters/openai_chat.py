@@ -1,59 +1,38 @@
 """The Chat Completions API, for OpenAI and compatible servers (llama.cpp, vLLM, Ollama and others)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import openai
 
-from engine.domain.conversation import Block, Opaque, Request, Text, ToolAnswer, ToolCall, Turn
+from engine.domain.conversation import Block, Opaque, Request, Text, ToolAnswer, ToolCall
 from engine.domain.os_text import utf8_text
 from engine.domain.types import CallId
 from engine.models.adapters import kept_fields
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.chat_stream import ChatReader
 from engine.models.adapters.dialects import CHAT, LAST, Dialects
-from engine.models.adapters.exchange import exchange
 from engine.models.adapters.http_client import sdk_options
+from engine.models.adapters.sdk_provider import SdkProvider
 from engine.models.adapters.wire_format import Json
 from engine.models.endpoint import OPENAI_ADDRESS, Endpoint
 
 
-class OpenAIChatProvider:
+class OpenAIChatProvider(SdkProvider):
     """The Chat Completions API, through the official SDK, in the dialect of each server."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.name = endpoint.name
-        self._endpoint = endpoint
-        self._dialects = Dialects(CHAT, LAST)
         options = sdk_options(endpoint, OPENAI_ADDRESS)
         self._limit_name = "max_completion_tokens" if "://api.openai.com" in options["base_url"] else "max_tokens"
-        self._client = openai.AsyncOpenAI(**options)
+        super().__init__(endpoint, Dialects(CHAT, LAST), ChatReader, openai.AsyncOpenAI(**options))
 
-    async def ask(
-        self,
-        request: Request,
-        on_text: Callable[[str], None],
-        on_output: Callable[[int], None] = lambda characters: None,
-    ) -> Turn:
-        """One streamed call. Raises ModelError."""
-        create: Any = self._client.chat.completions.with_streaming_response.create
+    def _body(self, request: Request) -> Json:
+        limit = wire.max_output(request, self._endpoint.settings.max_output)
+        asked = {self._limit_name: limit, "stream_options": {"include_usage": True}}
+        return chat_body(request, self.name) | asked
 
-        async def send(body: Json) -> Turn:
-            # As a typed argument, the SDK would walk the conversation message by message.
-            reader = ChatReader(self._endpoint, request, on_text, on_output)
-            return await exchange(
-                lambda: create(model=request.model, messages=[], stream=True, extra_body=body), reader
-            )
-
-        def body() -> Json:
-            limit = wire.max_output(request, self._endpoint.settings.max_output)
-            asked = {self._limit_name: limit, "stream_options": {"include_usage": True}}
-            return chat_body(request, self.name) | asked
-
-        return await self._dialects.ask(request.model, body, send)
-
-    async def close(self) -> None:
-        await self._client.close()
+    def _opened(self, request: Request, body: Json) -> Any:
+        create = self._client.chat.completions.with_streaming_response.create
+        return create(model=request.model, messages=[], stream=True, extra_body=body)
 
 
 def chat_body(request: Request, provider: str) -> Json:
