@@ -187,7 +187,8 @@ def _builds(settings: Settings, shared: bool) -> Finding:
     if not settings.repo.check:
         what = "each workspace builds from scratch: there is no check whose build it could start from"
         return Finding("warn", "builds", what, "configure a check that builds the project")
-    return Finding("ok", "builds", f"each workspace starts from what the check has left in {names}")
+    what = f"each workspace starts from what the check has left in {names}, up to {settings.build.warm_size} in all"
+    return Finding("ok", "builds", what)
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:
