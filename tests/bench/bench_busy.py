@@ -61,9 +61,11 @@ class Swarm(Struct, frozen=True):
 
 
 @contextmanager
-def other_program(loops: int) -> Iterator[None]:
-    """Busy loops at normal priority in a session of their own, as a build in another terminal has it."""
-    each = f"{sys.executable} -c 'while True: pass' &"
+def other_program(loops: int, longest_s: float) -> Iterator[None]:
+    """Busy loops at normal priority in a session of their own, as a build in another terminal has it. They end by
+    themselves in case nobody is left to end them."""
+    loop = f"import signal; signal.alarm({longest_s:.0f})\nwhile True: pass"
+    each = f"{sys.executable} -c '{loop}' & "
     with subprocess.Popen(["/bin/sh", "-c", f"{each * loops} wait"], start_new_session=True) as process:
         try:
             yield
@@ -80,7 +82,7 @@ def measure(program: str, arguments: argparse.Namespace) -> Swarm:
     command += ["--workers", str(arguments.workers), "--for", f"{arguments.longest}s", "--state-dir", str(folder)]
     environ = {**os.environ, "SWARM_SANDBOX_COMMAND_TIMEOUT": arguments.limit, "SWARM_BUILD_GATE": ""}
     try:
-        with other_program(arguments.loops):
+        with other_program(arguments.loops, arguments.longest + GRACE_S):
             subprocess.run(
                 command,
                 env=environ,
