@@ -109,7 +109,7 @@ def row(plan: Plan, found: Measured) -> dict[str, Figure]:
         "tokens wasted %": 100 * account.tokens["wasted"] / max(1, tokens),
         "planning calls": account.calls["planning"],
         "CPU s/landing": found.cpu_s / max(1, landed),
-        "MiB/agent": found.copies_mib / plan.agents,
+        "MiB/agent": found.copies_mib / (outcome.agents or plan.agents),
         "MiB": found.disk_mib,
     }
 

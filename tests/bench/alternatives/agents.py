@@ -14,15 +14,14 @@ CALL_TOKENS = 60
 
 
 async def run(folder: Path, *words: str) -> tuple[int, str]:
-    """Run a program; its exit status and all its output. A cancelled one is killed, but for git, which would leave its
-    locks behind."""
+    """Run a program; its exit status and all its output. A cancelled one is killed."""
     process = await asyncio.create_subprocess_exec(
         *words, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
-        if process.returncode is None and words[0] != "git":
+        if process.returncode is None:
             process.kill()
         await process.wait()
         raise

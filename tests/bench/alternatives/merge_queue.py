@@ -157,7 +157,12 @@ async def by_queue(folder: Path, source: Path, plan: Plan, account: Account, bat
     async def check(commit: str) -> bool:
         room = await rooms.get()
         try:
-            await git(room, "checkout", "-q", "--detach", "--force", commit)
+            checkout = asyncio.ensure_future(git(room, "checkout", "-q", "--detach", "--force", commit))
+            try:
+                await asyncio.shield(checkout)
+            except asyncio.CancelledError:
+                await checkout  # a killed git would leave its lock in the worktree
+                raise
             return PASSED in (await run(room, "sh", "-c", CHECK))[1]
         finally:
             rooms.put_nowait(room)

@@ -46,7 +46,7 @@ async def by_orchestrator(folder: Path, source: Path, plan: Plan, account: Accou
     command += ["--auto-approve", "--quiet"]
     environ = {"HOME": str(folder), "PATH": f"{folder / 'bin'}:{Path(program).parent}:{os.environ['PATH']}"}
     os.environ |= environ
-    outcome = Outcome({}, [], str(project), 0.0)
+    outcome = Outcome({}, [], str(project), 0.0, agents=AGENTS)
     try:
         async with asyncio.timeout(plan.longest_s):
             _, output = await run(project, *command)

@@ -62,6 +62,8 @@ class Outcome(msgspec.Struct):
     repo: str
     over_s: float
     green_s: float | None = None
+    agents: int | None = None
+    """If a way ran another number of them than the plan says."""
     notes: list[str] = []
 
 
@@ -109,7 +111,7 @@ def command(title: str, step: str) -> str:
     kind, number = title.split()
     file = paths(title)[0]
     changes = {
-        "own": f"sed -i '10s/$/  # by {number}/' {file}",
+        "own": f"sed -i '1s/$/  # by {number}/' {file}",
         "hot": f"sed -i '3a entry {number}' {file}",
         "rename": f"for file in {file} uses/{number}-*; do echo new_{number} > $file; done",
         "use": f"cp api/{number} {file}",
