@@ -81,6 +81,7 @@ def titles(count: int, hot: float, pairs: float, seed: int = 1) -> list[str]:
 def make_source(folder: Path, plan: Plan, check_s: float) -> None:
     """The project. Its check takes `check_s` without work for a processor, like a check that runs somewhere else."""
     make_project(folder, plan.files)
+    git(folder, "reset", "-q", "--hard")
     (folder / "check.sh").write_text(f"sleep {check_s}\nsh rules.sh\n")
     (folder / "rules.sh").write_text(RULES)
     (folder / HOT).write_text("".join(f"line {number}\n" for number in range(40)))
