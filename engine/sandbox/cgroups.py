@@ -75,9 +75,10 @@ class Group:
         with ExitStack() as unfinished:
             for purpose, places in paths.items():
                 flags = os.O_CLOEXEC | (os.O_WRONLY if purpose in ("arrive", "enter") else os.O_RDONLY)
-                files[purpose] = [os.open(place, flags) for place in places]
-                for fd in files[purpose]:
-                    unfinished.callback(os.close, fd)
+                files[purpose] = []
+                for place in places:
+                    files[purpose].append(os.open(place, flags))
+                    unfinished.callback(os.close, files[purpose][-1])
             unfinished.pop_all()
         return files
 

@@ -111,25 +111,31 @@ class SandboxSession:
     async def start(cls, start: Start) -> "SandboxSession":
         """Start the launcher. Raises WorkspaceLost, with the sandbox's output, if it does not come up."""
         loop = asyncio.get_running_loop()
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
+        reader = asyncio.StreamReader(limit=MAX_ANSWER)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        ours = contextlib.ExitStack()
+        theirs = [*start.passed]
         try:
+            theirs_in, ours_out = os.pipe()
+            theirs.append(theirs_in)
+            outgoing = ours.enter_context(os.fdopen(ours_out, "wb", 0))
+            ours_in, theirs_out = os.pipe()
+            theirs.append(theirs_out)
+            incoming = ours.enter_context(os.fdopen(ours_in, "rb", 0))
+            ours.callback((await loop.connect_read_pipe(lambda: protocol, incoming))[0].close)
+            transport, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, outgoing)
+            ours.callback(transport.close)
             process = await start.launch(theirs_in, theirs_out)
         except BaseException as error:
-            for fd in (ours_in, ours_out):
-                os.close(fd)
+            ours.close()
             if start.group is not None:
                 await asyncio.to_thread(start.group.remove)
             if isinstance(error, OSError):
                 raise WorkspaceLost(f"the sandbox cannot be started: {error}") from error
             raise
         finally:
-            for fd in (theirs_in, theirs_out, *start.passed):
+            for fd in theirs:
                 os.close(fd)
-        reader = asyncio.StreamReader(limit=MAX_ANSWER)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        await loop.connect_read_pipe(lambda: protocol, os.fdopen(ours_in, "rb", 0))
-        transport, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(ours_out, "wb", 0))
         writer = asyncio.StreamWriter(transport, flow, None, loop)
         session = cls(process, reader, writer, start)
         ready: asyncio.Future[list[bytes]] = loop.create_future()
@@ -145,6 +151,7 @@ class SandboxSession:
             raise WorkspaceLost(f"the sandbox did not start: {said or error}") from error
         except BaseException:
             session.kill()
+            await asyncio.shield(session.close())
             raise
         return session
 
