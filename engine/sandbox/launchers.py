@@ -3,6 +3,7 @@ memory."""
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -12,12 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from engine.domain.os_text import output_text
 from engine.sandbox.inside.frames import pack
 from engine.sandbox.inside.jobs import others
 from engine.sandbox.inside.niceness import LAUNCHER, NICE
 from engine.sandbox.program import staged_program, zygote_command
 
 FORK_S = 30.0
+ENDED_S = 2.0
+"""Seconds that a zygote whose descriptors are closed may need until it has ended."""
 OWN_ENV = {"PATH": os.defpath, "LANG": "C.UTF-8"}
 """What a launcher gets, too: its environment can be read from inside."""
 
@@ -136,9 +140,16 @@ class Zygote:
     async def fork(self, argv: Sequence[str], fds: Sequence[int]) -> Forked:
         """Start a launcher over what the bubblewrap of `argv` mounts. `fds`: its input, output, log and others, which
         it finds numbered from 0. Raises OSError."""
+        with contextlib.suppress(ConnectionError):  # it was killed before it answered: the next one is asked
+            return await self._ask(argv, fds)
+        return await self._ask(argv, fds)
+
+    async def _ask(self, argv: Sequence[str], fds: Sequence[int]) -> Forked:
+        """Raises ConnectionError if it has ended, and OSError if it cannot start a launcher."""
         if self._requests is None or self._process is None or self._process.poll() is not None:
             self._start()
         assert self._requests is not None
+        assert self._process is not None
         reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:  # sent at once, so that no descriptor is closed or used again before
@@ -146,7 +157,7 @@ class Zygote:
         except OSError:
             reply.close()
             raise
-        answer = asyncio.get_running_loop().run_in_executor(None, _started, reply)
+        answer = asyncio.get_running_loop().run_in_executor(None, _started, reply, self._process)
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:  # its input ends, and it with that
@@ -180,13 +191,19 @@ class Zygote:
             self._process = None
 
 
-def _started(reply: socket.socket) -> Forked:
+def _started(reply: socket.socket, zygote: "subprocess.Popen[bytes]") -> Forked:
     with reply:
         reply.settimeout(FORK_S)
-        said, handles, _, _ = socket.recv_fds(reply, 64, 1)
-    if not handles:
-        raise OSError("no process was started")
-    return Forked(int(said), handles[0])
+        said, handles, _, _ = socket.recv_fds(reply, 256, 1)
+    if handles:
+        return Forked(int(said), handles[0])
+    if not said:  # whoever should have answered is gone
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            zygote.wait(ENDED_S)
+            raise ConnectionError("the zygote has ended")
+    if said.isdigit():  # it came without its descriptor
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    raise OSError(output_text(said) or "no process was started")
 
 
 def _close(answer: "asyncio.Future[Forked]") -> None:

@@ -40,12 +40,12 @@ def adopt_orphans() -> None:
         raise guard.Unguarded("no subreaper")
 
 
-def enter(config: "dict[bytes, bytes]", parent: int, mounted: int, done: int) -> None:
+def enter(config: "dict[bytes, bytes]", zygote: int, parent: int, mounted: int, done: int) -> None:
     """Join the namespaces that bubblewrap has prepared, and drop all privileges. Raises Unguarded.
 
-    `parent` is the process that started bubblewrap and this one. `mounted`: where the process that holds the namespaces
-    says its id; all of them end when `done` is closed. `config` has the user's id inside (`id`), whether the network
-    is granted (`network`), and the system call filter (`filter`).
+    `zygote` ends this process when it ends; `parent` is the process that started bubblewrap and this one. `mounted`:
+    where the process that holds the namespaces says its id; all of them end when `done` is closed. `config` has the
+    user's id inside (`id`), whether the network is granted (`network`), and the system call filter (`filter`).
     """
     most = os.open("/proc/sys/user/max_user_namespaces", os.O_WRONLY | os.O_CLOEXEC)
     holder = os.read(mounted, 32)
@@ -72,6 +72,9 @@ def enter(config: "dict[bytes, bytes]", parent: int, mounted: int, done: int) ->
     if config[b"filter"]:
         guard.filter_calls(config[b"filter"])
     die_with_parent()
+    if select.select([zygote], (), (), 0)[0]:
+        raise guard.Unguarded("the zygote has ended")
+    os.close(zygote)
     reap()
     os.chdir(config[b"root"])
 

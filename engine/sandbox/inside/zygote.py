@@ -27,6 +27,7 @@ def main() -> None:
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     _signal.signal(_signal.SIGCHLD, enter.reap)
     requests = _socket.socket(fileno=0)
+    own = os.getpid()
     os.chdir("/")
     gc.collect()
     gc.freeze()
@@ -36,9 +37,14 @@ def main() -> None:
         fds = [fd for _, _, data in passed for fd in _numbers(data)]
         if not said:
             return
-        if os.fork() == 0:
+        try:
+            child = os.fork()
+        except OSError as error:  # other launchers need this process
+            child = -1
+            os.write(fds[-1], say(error))
+        if child == 0:
             try:
-                _launch(said, fds)
+                _launch(said, fds, own)
             except BaseException as error:
                 os.write(2, b"this cannot be started: " + say(error) + b"\n")
             finally:
@@ -47,11 +53,11 @@ def main() -> None:
             os.close(fd)
 
 
-def _launch(bubblewrap: bytes, fds: "list[int]") -> None:
+def _launch(bubblewrap: bytes, fds: "list[int]", parent: int) -> None:
     """Start the launcher, the first process of its namespaces, and bubblewrap, which mounts what it will see.
 
-    `fds`: the launcher's input, output, log and further descriptors, then the socket that receives its process. They
-    are numbered from 3 without a gap, because nothing else is open here.
+    `fds`: the launcher's input, output, log and further descriptors, then the socket that receives its process, or why
+    there is none. They are numbered from 3 without a gap, because nothing else is open here. `parent` is the zygote.
     """
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     os.setsid()
@@ -64,14 +70,19 @@ def _launch(bubblewrap: bytes, fds: "list[int]") -> None:
     to_launcher, from_bubblewrap = os.pipe()
     to_bubblewrap, from_launcher = os.pipe()
     outer = os.geteuid(), os.getegid()
-    enter.unshare(enter.NEWUSER | enter.NEWPID)
-    enter.map_ids((0, 0), outer)
-    own = os.pidfd_open(os.getpid())
-    pid = os.fork()
+    try:
+        zygote = os.pidfd_open(parent)
+        enter.unshare(enter.NEWUSER | enter.NEWPID)
+        enter.map_ids((0, 0), outer)
+        own = os.pidfd_open(os.getpid())
+        pid = os.fork()
+    except (OSError, guard.Unguarded) as error:
+        os.write(reply, say(error))
+        raise
     if pid == 0:
         for fd in (reply, from_bubblewrap, to_bubblewrap):
             os.close(fd)
-        loop.main(lambda config: enter.enter(config, own, to_launcher, from_launcher))
+        loop.main(lambda config: enter.enter(config, zygote, own, to_launcher, from_launcher))
         os._exit(0)
     handle = os.pidfd_open(pid)
     message = [b"%d" % pid], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, handle.to_bytes(4, "little"))]
