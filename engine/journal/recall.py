@@ -16,7 +16,7 @@ from engine.state.retired import Retired
 
 _T = TypeVar("_T")
 
-PAGE = 200
+PAGE = 50
 """Agents or handoffs that are read at a time."""
 _PLANNERS = """WITH RECURSIVE planners(top, id) AS (
     SELECT value, value FROM json_each(?1) UNION ALL
@@ -29,6 +29,13 @@ _TASKS_BELOW = f"""{_PLANNERS}
   SELECT top, state, count(*) AS number, count(commit_oid) AS commits
   FROM planners JOIN tasks ON planner = planners.id WHERE ended <= ?2 GROUP BY 1, 2"""  # noqa: S608 - constants
 
+_NEWEST_AGENT = """coalesce((SELECT rowid FROM agents WHERE id = (SELECT agent FROM events
+  WHERE kind = 'agent_spawned' AND agent IS NOT NULL AND seq <= ?5 ORDER BY seq DESC LIMIT 1)), 0)"""
+_NEWEST_HANDOFF = """(SELECT max(json_extract(body, '$.handoff.id')) FROM (SELECT body FROM events
+  WHERE kind = 'handed_off' AND seq <= ?4 ORDER BY seq DESC LIMIT 50))"""
+"""Where a replay's past ends: without that, all that came later would be read first. Ids sort by creation, but those of
+handoffs that were made at the same time may be recorded in another order."""
+
 
 class RecallingReader(EventReader):
     """An EventReader that also reads back what has left memory."""
@@ -38,18 +45,18 @@ class RecallingReader(EventReader):
     ) -> Recalled:
         """The newest agents directly below a planner that had ended at a time, without those that are known."""
         rows = await self._named(
-            "SELECT * FROM agents WHERE parent = ? AND ended <= ? AND id NOT IN (SELECT value FROM json_each(?)) "
-            "ORDER BY rowid DESC LIMIT ?",
-            (planner, at, _listed(known), limit),
+            f"SELECT * FROM agents WHERE parent = ?1 AND ended <= ?2 AND rowid <= {_NEWEST_AGENT} "  # noqa: S608
+            "AND id NOT IN (SELECT value FROM json_each(?3)) ORDER BY rowid DESC LIMIT ?4",
+            (planner, at, _listed(known), limit, await self.seq_at(at)),
         )
         return await self._recalled(rows, at)
 
     async def older_handoffs(self, known: Collection[HandoffId], at: Micros, limit: int = PAGE) -> Recalled:
         """The newest handoffs at a time without those that are known, with their agents and all planners above them."""
         rows = await self._named(
-            "SELECT agent FROM handoffs WHERE at <= ? AND id NOT IN (SELECT value FROM json_each(?)) "
-            "ORDER BY id DESC LIMIT ?",
-            (at, _listed(known), limit),
+            f"SELECT agent FROM handoffs WHERE at <= ?1 AND id <= {_NEWEST_HANDOFF} "  # noqa: S608
+            "AND id NOT IN (SELECT value FROM json_each(?2)) ORDER BY id DESC LIMIT ?3",
+            (at, _listed(known), limit, await self.seq_at(at)),
         )
         above = await self._named(
             "WITH RECURSIVE above(id) AS (SELECT value FROM json_each(?) UNION "

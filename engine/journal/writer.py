@@ -94,6 +94,10 @@ class SqliteJournal:
             opening.at(READING, at.seq, self.last_seq)
 
         await reader.fold(snapshot, self.last_seq, on_page)
+        if snapshot.seq >= due - FAR + EVERY:
+            self._due = snapshot
+            await self._write_checkpoint()
+            self._next_checkpoint = snapshot.seq + EVERY
         return snapshot
 
     # --- the protocol ----------------------------------------------------------------------------------------

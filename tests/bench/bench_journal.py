@@ -182,15 +182,15 @@ def questions(path: Path) -> dict[str, Question]:
         return draw.randint(began, at)
 
     return {
-        "messages": lambda reader: reader.messages(someone(), limit=50),
-        "messages_before": lambda reader: reader.messages(someone(), before=2 * sometime(), limit=50),
+        "messages": lambda reader: reader.messages(someone(), limit=60),
+        "messages_before": lambda reader: reader.messages(someone(), before=2 * sometime(), limit=60),
         "message_whole": lambda reader: reader.messages(someone(), before=2 * sometime(), limit=1, whole=True),
         "messages_newest": lambda reader: reader.messages(someone(), limit=8),
-        "events": lambda reader: reader.events(limit=100),
-        "events_before": lambda reader: reader.events(before=sometime(), limit=100),
-        "events_after": lambda reader: reader.events(after=sometime(), limit=1_000),
-        "events_of_agent": lambda reader: reader.events(agent=someone(), limit=100),
-        "events_of_agent_before": lambda reader: reader.events(agent=someone(), before=sometime(), limit=100),
+        "events": lambda reader: reader.events(limit=200),
+        "events_before": lambda reader: reader.events(before=sometime(), limit=200),
+        "events_after": lambda reader: reader.events(after=sometime(), limit=300),
+        "events_of_agent": lambda reader: reader.events(agent=someone(), limit=60),
+        "events_of_agent_before": lambda reader: reader.events(agent=someone(), before=sometime(), limit=60),
         "last_call": lambda reader: reader.last_call(someone()),
         "last_call_before": lambda reader: reader.last_call(someone(), before=sometime()),
         "scratchpads": lambda reader: reader.scratchpads(someone()),

@@ -122,3 +122,25 @@ async def test_a_replay_sees_only_what_had_ended_then(told: Told) -> None:
     assert found.agents.keys() | run.agents.keys() <= spawned
     made = {event.body.handoff.id for event in half if isinstance(event.body, e.HandedOff)}
     assert handoffs.handoffs.keys() | run.handoffs.keys() == made
+
+
+async def test_a_look_at_the_beginning_does_not_read_what_came_later(told: Told) -> None:
+    reader = await JournalReader.open(told.path)
+    root, steps = told.snapshot.root, [0]
+    assert root is not None
+
+    def count() -> None:
+        steps[0] += 1
+
+    await reader._db.set_progress_handler(count, 10)
+    taken: list[list[int]] = []
+    for at in (told.events[len(told.events) // 10].at, told.events[-1].at):
+        taken.append([])
+        for ask in (lambda at: reader.ended_below(root, [], at, 2), lambda at: reader.older_handoffs([], at, 2)):
+            steps[0] = 0
+            assert (await ask(at)).agents
+            taken[-1].append(steps[0])
+    await reader.close()
+    (below, handoffs), (below_at_the_end, handoffs_at_the_end) = taken
+    assert below < 1.5 * below_at_the_end
+    assert handoffs < 1.5 * handoffs_at_the_end
