@@ -16,8 +16,10 @@ from engine.state.retired import Retired
 
 _T = TypeVar("_T")
 
-PAGE = 50
-"""Agents or handoffs that are read at a time."""
+PAGE = 25
+"""Agents or handoffs that are read at a time: with the counts of planners among them, what a screen can wait for."""
+NAMED = 200
+"""Tasks of one planner that are read at a time."""
 _PLANNERS = """WITH RECURSIVE planners(top, id) AS (
     SELECT value, value FROM json_each(?1) UNION ALL
     SELECT top, agents.id FROM planners JOIN agents ON parent = planners.id WHERE role = 'planner')"""
@@ -72,7 +74,7 @@ class RecallingReader(EventReader):
         rows = await self._named(
             "SELECT * FROM tasks WHERE planner = ?1 AND ended IS NOT NULL AND (id IN (SELECT value FROM json_each(?2)) "
             "OR title IN (SELECT value FROM json_each(?2))) ORDER BY id DESC LIMIT ?3",
-            (planner, wanted, PAGE),
+            (planner, wanted, NAMED),
         )
         tasks = [self._convert(_task(row), Task) for row in reversed(rows)]
         agents = await self._named(
