@@ -48,7 +48,8 @@ class Transcript:
         if self.agent.role is not Role.PLANNER or not (self.continues or (inbox and self.conversation.opening is None)):
             return ""
         snapshot = self.host.snapshot
-        told = [snapshot.handoffs[message.handoff].task for message in inbox if message.handoff is not None]
+        handoffs = [snapshot.handoffs.get(message.handoff) for message in inbox if message.handoff is not None]
+        told = [handoff.task for handoff in handoffs if handoff is not None]
         status = PlannerStatus(self.host.settings, snapshot, self.agent_id, self.host.clock.now())
         listed = any(UNDER_WAY in message.text for message in inbox)
         return f"# Status\n\n{status.short([task for task in told if task is not None], listed=listed)}"

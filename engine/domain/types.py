@@ -313,6 +313,12 @@ class Handoff(Struct, frozen=True):
     by_engine: bool = False
     facts: Facts | None = None
 
+    @property
+    def needs_person(self) -> bool:
+        """Whether a person should read it: it failed, has concerns or claims what the record does not bear out."""
+        doubted = self.facts is not None and bool(self.facts.doubts)
+        return self.text.status is HandoffStatus.FAILED or bool(self.text.concerns.strip()) or doubted
+
 
 class Claim(Struct, frozen=True):
     """A task's place in the queue for paths in conflict.

@@ -25,7 +25,7 @@ from engine.journal.blobs import Shelf, blob
 from engine.journal.statements import BLOB, json_text, write
 from engine.state.snapshot import OVERTAKING, Snapshot
 
-MEANING = 2
+MEANING = 3
 """Raise this when the fold makes another state of the same events, or when an older checkpoint would be read as
 another state: `tests/engine/journal/test_recorded_fold.py` fails then. Checkpoints with another number are ignored."""
 MADE_BY = f"fold {MEANING}"

@@ -128,7 +128,8 @@ class Supervisor:
             self.host.record(Draft(e.AgentSpawned(root), None), *about_the_base(self.host, root.id))
         waiting, self._to_start = self._to_start, {}
         for id in reversed(waiting):
-            agent = self.snapshot.agents[id]
+            if (agent := self.snapshot.agents.get(id)) is None:  # recovery ended tasks, and it left memory
+                continue
             held = self.host.governor.limit == 0 or reached(self.snapshot, agent) is not None
             if agent.state is AgentState.STARTING and held:
                 self._to_start[id] = None

@@ -78,8 +78,8 @@ class Snapshot:
     tasks: dict[t.TaskId, t.Task] = field(default_factory=dict)
     tasks_of: dict[t.AgentId, tuple[t.TaskId, ...]] = field(default_factory=dict)
     handoffs: dict[t.HandoffId, t.Handoff] = field(default_factory=dict)
-    leaving: dict[str, None] = field(default_factory=dict)
-    """The ended tasks and planners in memory, in the order in which the fold looks whether they are still needed."""
+    leaving: dict[str, t.Micros] = field(default_factory=dict)
+    """When the tasks and planners in memory ended, in the order in which the fold looks whether they are needed."""
     retired: dict[t.AgentId, Retired] = field(default_factory=dict)
     """What has left memory, by the planner that is still there."""
     resolved: dict[t.HandoffId, t.Micros] = field(default_factory=dict)
@@ -282,6 +282,10 @@ class Snapshot:
             each for each in self.subplanners(planner) if name in (each.title, each.path, each.path.rpartition("/")[2])
         ]
         return next((each for each in reversed(named) if not each.ended), named[-1] if named else None)
+
+    def needs_person(self, handoff: t.Handoff) -> bool:
+        """Whether a person should read a handoff and has not marked it as resolved."""
+        return handoff.id not in self.resolved and handoff.needs_person
 
     def notes_of(self, agent: t.AgentId) -> list[Note]:
         """The agent's open notes, oldest first."""

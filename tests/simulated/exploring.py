@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 
@@ -29,7 +30,8 @@ from engine.domain.types import ROOT, AgentId, AgentState, CommitId, ModelName, 
 from engine.orchestrator.recovery import GONE
 from engine.policy.run_end import Outcome
 from engine.policy.task_order import waits_for
-from engine.state.fold import fold
+from engine.reports.summary import summarise
+from engine.state.fold import fold, retirement
 from engine.state.fold.shared_findings import MOST
 from engine.state.snapshot import Snapshot
 from tests import simulated
@@ -436,14 +438,17 @@ async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> Non
 
 
 class Record:
-    """All durable events of a run, and the state that they fold into."""
+    """All durable events of a run, the state that they fold into, and the same with everything that left memory."""
 
     def __init__(self, w: simulated.World) -> None:
         self.world = w
         self.events = w.journal.surviving()
-        self.end = Snapshot()
+        self.in_memory, self.end = Snapshot(), Snapshot()
         for event in self.events:
-            fold(self.end, event)
+            fold(self.in_memory, event)
+        with patch.object(retirement, "KEPT", len(self.events)), patch.object(retirement, "OWN", len(self.events)):
+            for event in self.events:
+                fold(self.end, event)
 
     def history(self) -> list[str]:
         """Trunk's commits of the run, oldest first."""
@@ -458,6 +463,15 @@ def _each_task_ends_once(record: Record) -> None:
     ends = Counter(event.task for event in record.events if isinstance(event.body, e.TaskEnded))
     assert ends == dict.fromkeys(record.end.tasks, 1), "each task ends exactly once"
     assert all(task.ended for task in record.end.tasks.values())
+
+
+def _what_left_memory_is_still_counted(record: Record) -> None:
+    in_memory, all_of_it = (summarise(s, s.at, "journal.db") for s in (record.in_memory, record.end))
+    assert in_memory == all_of_it, "what has left memory counts as before"
+    states = Counter(task.state for task in record.in_memory.tasks.values())
+    for retired in record.in_memory.retired.values():
+        states.update(retired.all_tasks())
+    assert states == +record.end.task_counts, "each task is in memory, or counted"
 
 
 def _trunk_is_the_sum_of_its_landings(record: Record) -> None:
@@ -679,6 +693,7 @@ def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = Non
             await _cancel_leftovers(clock)
         record = Record(w)
         _each_task_ends_once(record)
+        _what_left_memory_is_still_counted(record)
         _trunk_is_the_sum_of_its_landings(record)
         _each_handoff_arrives_once(record)
         _nobody_waits_at_the_end(record)

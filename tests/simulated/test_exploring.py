@@ -17,6 +17,8 @@ from engine.orchestrator import recovery, supervisor
 from engine.orchestrator.supervisor import Supervisor
 from engine.policy import scheduling, task_order
 from engine.runtime.budget_enforcer import Admission, BudgetEnforcer
+from engine.state import snapshot
+from engine.state.fold import retirement
 from engine.state.fold.table import FOLDS
 from engine.tools import amend_task
 from tests.simulated import exploring
@@ -27,6 +29,8 @@ SEEDS = 120
 """Seeds in every test run; `make simulate` runs 10,000."""
 ON_DISK = range(6)
 """Seeds that every test run also tries with real SQLite and git."""
+LITTLE = 300
+"""Seeds of runs from whose memory almost everything leaves that has ended."""
 WITHIN = 300
 """Seeds within which a planted bug must be found."""
 
@@ -35,6 +39,19 @@ WITHIN = 300
 def test_random_runs_keep_all_invariants(part: int) -> None:
     for seed in range(part * SEEDS // 4, (part + 1) * SEEDS // 4):
         explore(seed)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_so_do_runs_that_keep_almost_nothing_in_memory(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("KEPT", 0), ("OWN", 5), ("HOUR", 0), ("NEEDING", 0), ("EXAMINED", 50)):
+        monkeypatch.setattr(retirement, name, value)
+    monkeypatch.setattr(snapshot, "RECENT", 1)
+    gone = sum(len(record.end.tasks) - len(record.in_memory.tasks) for record in map(explore, _little(part)))
+    assert gone > len(_little(part)) / 4
+
+
+def _little(part: int) -> range:
+    return range(part * LITTLE // 4, (part + 1) * LITTLE // 4)
 
 
 @pytest.mark.parametrize("seed", ON_DISK)

@@ -9,9 +9,7 @@ from tui.bridge import (
     AgentId,
     AgentPath,
     AgentState,
-    Handoff,
     HandoffId,
-    HandoffStatus,
     Note,
     NoteKind,
     Recalled,
@@ -178,12 +176,6 @@ class Attention:
     note: Note | None = None
 
 
-def needs_person(handoff: Handoff) -> bool:
-    """Whether a person should read it: it failed, raises a concern or claims what the record does not bear out."""
-    doubted = handoff.facts is not None and bool(handoff.facts.doubts)
-    return handoff.text.status is HandoffStatus.FAILED or bool(handoff.text.concerns.strip()) or doubted
-
-
 @dataclass(slots=True)
 class View:
     """What the panes show. `run` is None until the session has a snapshot."""
@@ -205,7 +197,7 @@ class View:
             self.recalled = Recalled()
         self.counts.update(run)
         self.version, self.run = version, self._with_recalled(run)
-        if self.selected not in run.agents:
+        if self.selected not in self.run.agents:
             self.selected = None
 
     def recall(self, recalled: Recalled) -> None:
@@ -260,7 +252,7 @@ class View:
         for handoff in reversed(run.handoffs.values()):
             if handoff.id in self.recalled.handoffs:
                 continue
-            if needs_person(handoff) and handoff.id not in run.resolved and handoff.agent in run.agents:
+            if run.needs_person(handoff) and handoff.agent in run.agents:
                 path = run.agents[handoff.agent].path
                 yield Attention(f"handoff of {path}", handoff=handoff.id, agent=handoff.agent)
         for agent in run.agents.values():

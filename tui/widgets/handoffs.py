@@ -21,7 +21,7 @@ from tui.format.message_lines import target_of
 from tui.format.numbers import age, clock, counted
 from tui.format.state_styles import HANDOFF, LANDING, TASK
 from tui.format.text import EMPTY, Line, Span, cut, fit, fit_end, one_line, plain_text, width_of
-from tui.format.view import View, needs_person
+from tui.format.view import View
 from tui.input.keys_in_force import DEFAULT
 from tui.widgets.actionable import PaneHost
 from tui.widgets.filtered_list import FilteredList
@@ -132,7 +132,7 @@ class HandoffList(FilteredList[Handoff]):
             return (Span(fit(f"  {words}", cells), "dim"),)
         handoff = self._handoffs[index]
         look = HANDOFF[handoff.text.status]
-        wanted = needs_person(handoff)
+        wanted = handoff.needs_person
         mark = Span("!", "failed bold") if wanted else Span(" ")
         if self.view.run is not None and handoff.id in self.view.run.resolved:
             mark = Span("✓", "dim")

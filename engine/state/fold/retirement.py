@@ -3,6 +3,7 @@
 It happens within the fold, so that a live run, a resumed one and a replay agree on what is there.
 """
 
+from collections import deque
 from typing import Any, TypeVar
 
 from engine.domain.spending import of_subtree, of_task
@@ -16,6 +17,8 @@ KEPT = 1_000
 """Ended tasks and planners that stay in any case: the newest."""
 OWN = 200
 """A planner at work sees so many of its newest tasks and subplanners, and all tasks of the last hour."""
+NEEDING = 200
+"""So many of the newest handoffs that need a person stay until they are resolved."""
 EXAMINED = 4
 """How many may leave when one ends: more than one, so that their number falls again when many were still needed."""
 
@@ -23,20 +26,21 @@ EXAMINED = 4
 def has_ended(s: Snapshot, id: TaskId | AgentId, at: Micros) -> None:
     """Count an ended task or planner as the newest, and let the oldest leave that nobody needs.
 
-    One that is needed becomes the newest again, so that each time others are examined.
+    One that is needed becomes the newest again, so that each time others are examined. Nothing leaves within the batch
+    of events that ends it, which all have the same time: the reactions to them come after the whole batch.
     """
     s.leaving.pop(id, None)
-    s.leaving[id] = None
+    s.leaving[id] = at
     for _ in range(min(EXAMINED, len(s.leaving) - KEPT)):
         oldest = next(iter(s.leaving))
-        del s.leaving[oldest]
+        ended = s.leaving.pop(oldest)
         if (task := s.tasks.get(TaskId(oldest))) is not None:
-            leaves = _retire_task(s, task, at)
+            leaves = ended != at and _retire_task(s, task, at)
         else:
-            agent = s.agents[AgentId(oldest)]
-            leaves = not agent.ended or _retire_planner(s, agent)  # one that works again is queued when it ends again
+            agent = s.agents[AgentId(oldest)]  # one that works again is queued when it ends again
+            leaves = not agent.ended or (ended != at and _retire_planner(s, agent))
         if not leaves:
-            s.leaving[oldest] = None
+            s.leaving[oldest] = ended
 
 
 def forget_older_handoffs(s: Snapshot, agent: AgentId) -> None:
@@ -57,7 +61,7 @@ def _retire_task(s: Snapshot, task: Task, at: Micros) -> bool:
     agents = [agent for id in s.children.get(planner.id, ()) if (agent := s.agents[id]).task == task.id]
     handoffs = _handoffs(s, task.id)
     cut_off = task.state is TaskState.CANCELLED and bool(agents) and not handoffs  # recovery hands it off
-    if cut_off or not _may_leave(s, *agents) or _unread(s, planner.id, handoffs):
+    if cut_off or not _may_leave(s, *agents) or _awaited(s, planner.id, handoffs):
         return False
     if task.kind is TaskKind.FIXUP and task.queued_at > (s.green_at or 0):
         return False
@@ -82,7 +86,7 @@ def _retire_planner(s: Snapshot, agent: Agent) -> bool:
     if not s.agents[agent.parent].ended and agent.id in beside[-OWN:]:
         return False
     handoffs = _handoffs(s, None, agent.id)
-    if not _may_leave(s, agent) or _unread(s, agent.parent, handoffs):
+    if not _may_leave(s, agent) or _awaited(s, agent.parent, handoffs):
         return False
     for handoff in handoffs:
         _drop_handoff(s, handoff)
@@ -101,8 +105,13 @@ def _handoffs(s: Snapshot, task: TaskId | None, agent: AgentId | None = None) ->
     return [each.id for each in s.handoffs.values() if each.task == task and agent in (None, each.agent)]
 
 
-def _unread(s: Snapshot, planner: AgentId, handoffs: list[HandoffId]) -> bool:
-    return any(message.handoff in handoffs for message in s.inboxes.get(planner, ()))
+def _awaited(s: Snapshot, planner: AgentId, handoffs: list[HandoffId]) -> bool:
+    """Whether the planner has not read one of the handoffs, or it is among the newest ones that need a person."""
+    unread = any(message.handoff in handoffs for message in s.inboxes.get(planner, ()))
+    if unread or not any(s.needs_person(s.handoffs[id]) for id in handoffs):
+        return unread
+    newest = deque((each.id for each in s.handoffs.values() if s.needs_person(each)), NEEDING)
+    return not set(handoffs).isdisjoint(newest)
 
 
 def _drop_handoff(s: Snapshot, id: HandoffId) -> None:

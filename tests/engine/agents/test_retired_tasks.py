@@ -18,7 +18,7 @@ from tests.simulated import World, call, first_line, turn
 @pytest.fixture(autouse=True)
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep only the last task in memory."""
-    for name, value in (("KEPT", 1), ("OWN", 1), ("HOUR", 0)):
+    for name, value in (("KEPT", 1), ("OWN", 1), ("HOUR", 0), ("NEEDING", 0)):
         monkeypatch.setattr(retirement, name, value)
     monkeypatch.setattr(snapshot, "RECENT", 1)
 

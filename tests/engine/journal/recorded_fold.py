@@ -165,9 +165,10 @@ class WholeStory(Story):
         later = t.Task(t.TaskId(self._id("t")), spec, planner, 1, replaces=cancelled(planner))
         self.tell(e.TaskQueued(later), planner, later.id)
         cancelled(planner, t.TaskKind.FIXUP)
-        for _ in range(3):
+        for number in range(3):
             id, worker = self._working()
-            self.tell(e.HandedOff(self._handed_off(worker, self._root.id, id)), worker, id)
+            concerns = "It may break." if number == 1 else ""
+            self.tell(e.HandedOff(self._handed_off(worker, self._root.id, id, concerns)), worker, id)
             self.tell(e.TaskEnded(t.TaskState.FAILED, "no more tries", None), worker, id)
             self.tell(e.AgentStateChanged(t.AgentState.FAILED), worker, id)
         for number in range(OWN + 5):
@@ -192,8 +193,10 @@ class WholeStory(Story):
         for _ in range(OWN):
             cancelled(self._root.id)
 
-    def _handed_off(self, agent: t.AgentId, to: t.AgentId | None, task: t.TaskId | None = None) -> t.Handoff:
-        text = t.HandoffText(t.HandoffStatus.DONE, "done")
+    def _handed_off(
+        self, agent: t.AgentId, to: t.AgentId | None, task: t.TaskId | None = None, concerns: str = ""
+    ) -> t.Handoff:
+        text = t.HandoffText(t.HandoffStatus.DONE, "done", concerns=concerns)
         return t.Handoff(t.HandoffId(self._id("h")), self.at, task, agent, to, text)
 
     def _landed(self, number: int) -> None:

@@ -63,7 +63,14 @@ class Run:
         return id
 
     def work(
-        self, name: str, planner: t.AgentId, *, read: bool = True, lands: bool = False, recent: bool = False
+        self,
+        name: str,
+        planner: t.AgentId,
+        *,
+        read: bool = True,
+        lands: bool = False,
+        recent: bool = False,
+        text: t.HandoffText = DONE,
     ) -> None:
         """Do a queued task: its worker hands off, and its planner reads that."""
         self.at += 60_000_000
@@ -80,15 +87,22 @@ class Run:
             self.tell(e.LandingFinished(landing), worker, id)
             if not recent:
                 self.snapshot.landings.clear()
-        self.hand_off(f"h-{name}", worker, planner, id, read=read)
+        self.hand_off(f"h-{name}", worker, planner, id, read=read, text=text)
         self.tell(e.TaskEnded("landed" if lands else "failed", "", commit), worker, id)
         self.tell(e.AgentStateChanged(t.AgentState.DONE if lands else t.AgentState.FAILED), worker, id)
 
     def hand_off(
-        self, id: str, agent: t.AgentId, to: t.AgentId | None, task: t.TaskId | None = None, *, read: bool = True
+        self,
+        id: str,
+        agent: t.AgentId,
+        to: t.AgentId | None,
+        task: t.TaskId | None = None,
+        *,
+        read: bool = True,
+        text: t.HandoffText = DONE,
     ) -> None:
         handoff = t.HandoffId(id)
-        self.tell(e.HandedOff(t.Handoff(handoff, self.at, task, agent, to, DONE, facts=Facts())), agent, task)
+        self.tell(e.HandedOff(t.Handoff(handoff, self.at, task, agent, to, text, facts=Facts())), agent, task)
         if to is not None:
             message = t.InboxMessage(t.MessageId(f"m-{id}"), self.at, to, t.MessageSource.HANDOFF, "done", handoff)
             self.tell(e.MessageQueued(message), to, task)
@@ -213,6 +227,40 @@ def test_a_root_whose_work_has_all_left_is_still_not_before_planning() -> None:
     run.tell(e.AgentStateChanged(t.AgentState.DONE), run.root)
     run.many(3 * KEPT, run.root)
     assert not before_planning(run.snapshot, run.snapshot.agents[run.root])
+
+
+def test_handoffs_that_need_a_person_stay_until_they_are_resolved_or_many_newer_ones_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retirement, "NEEDING", 2)
+    run = Run()
+    for name in ("old", "a", "b"):
+        run.queue(name, run.root)
+        run.work(name, run.root, text=t.HandoffText(t.HandoffStatus.FAILED, "No."))
+    run.many(5 * KEPT)
+    needing = [handoff.id for handoff in run.snapshot.handoffs.values() if handoff.needs_person]
+    assert needing == ["h-a", "h-b"]
+    run.tell(e.HandoffResolved(t.HandoffId("h-a"), True))
+    run.many(5 * KEPT, start=1_000)
+    assert t.HandoffId("h-a") not in run.snapshot.handoffs
+    assert t.HandoffId("h-b") in run.snapshot.handoffs
+
+
+def test_what_ends_stays_until_all_have_reacted_to_the_batch_that_ended_it() -> None:
+    run = Run()
+    part = run.planner("root/part", run.root)
+    run.tell(e.AgentStateChanged(t.AgentState.DONE), part)  # what it does when it is cancelled below is no first end
+    tasks = [run.queue(f"{number}", part) for number in range(3 * KEPT)]
+    more = [run.planner(f"root/p{number}", run.root) for number in range(3 * KEPT)]
+    run.at += 1
+    for task in tasks:
+        run.tell(e.TaskEnded("cancelled", "no"), None, task)
+    for planner in (part, *more):
+        run.tell(e.AgentStateChanged(t.AgentState.CANCELLED), planner)
+    assert {part, *more} <= set(run.snapshot.agents)
+    assert set(tasks) <= set(run.snapshot.tasks)
+    run.many(2 * KEPT, start=1_000)
+    assert len(run.snapshot.tasks) < 3 * KEPT
 
 
 def test_a_planner_that_hands_off_again_and_again_keeps_only_its_newest_handoffs() -> None:

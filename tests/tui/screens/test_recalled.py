@@ -61,6 +61,8 @@ async def test_ended_agents_that_left_memory_are_one_line_until_they_are_opened(
         assert panes.view.counts.totals[opened.id].tokens == opened.usage.input + opened.usage.output
         assert panes.view.counts.totals[session.run.root or AgentId("")].landed == TASKS
         assert panes.view.counts.all == TASKS + 1
+        panes.view.take(panes.view.version + 1, session.run.copy())
+        assert panes.view.selected == opened.id, "a newer snapshot keeps what is selected"
         spawn(session, "root/w-new", session.run.root or AgentId(""), Role.WORKER, "new")
         await settle(pilot)
         assert panes.view.agent is not None
