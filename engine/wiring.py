@@ -30,6 +30,7 @@ from engine.models.client import ModelClient
 from engine.models.registry import key_variables
 from engine.models.selection import choose_models
 from engine.orchestrator.swarm import Swarm
+from engine.policy.scheduling import resting
 from engine.ports.world import World
 from engine.repo.base_surveys import BaseSurveys
 from engine.repo.check import ContainedChecker
@@ -269,7 +270,7 @@ def _changes(snapshot: Snapshot) -> list[Draft]:
 
 
 def _at_work(snapshot: Snapshot) -> int:
-    return snapshot.task_counts[TaskState.WORKING] + snapshot.task_counts[TaskState.LANDING]
+    return snapshot.task_counts[TaskState.WORKING] + snapshot.task_counts[TaskState.LANDING] - resting(snapshot)
 
 
 def _status(swarm: Swarm) -> Status:

@@ -13,7 +13,7 @@ from engine.domain.types import ROOT, Agent, AgentId, AgentState, Intent, Role, 
 from engine.orchestrator.base_survey import about_the_base
 from engine.policy.budget import may_start, reached
 from engine.policy.run_end import Activity
-from engine.policy.scheduling import next_task
+from engine.policy.scheduling import next_task, resting
 from engine.policy.task_order import WAITING
 from engine.ports.protocols import Workspace
 from engine.runtime.host import Host
@@ -171,7 +171,11 @@ class Supervisor:
         return [attempt.task_id for attempt in self._attempts.values() if attempt.task_id not in waiting]
 
     def _has_slot(self, working: list[TaskId]) -> bool:
-        return len(working) < min(self.snapshot.workers_limit, self.host.governor.limit)
+        """Whether one more worker may start. Those that rest load no machine, and may rest for days."""
+        if len(working) >= self.snapshot.workers_limit:
+            return False
+        limit = self.host.governor.limit
+        return len(working) < limit or 0 < limit > len(working) - resting(self.snapshot)
 
     def _continue_attempts(self) -> None:
         """Continue attempts of an earlier process while there are worker slots; they come before the queue."""

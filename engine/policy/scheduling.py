@@ -1,10 +1,10 @@
-"""Decides which queued task starts next."""
+"""Decides which queued task starts next, and which workers leave room for another."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from engine.domain.spending import Mark
-from engine.domain.types import AgentId, Micros, Task, TaskId, TaskState
+from engine.domain.types import AgentId, AgentState, Micros, Role, Task, TaskId, TaskState
 from engine.policy.budget import may_start
 from engine.policy.task_order import lifted, waits_for
 from engine.state.snapshot import Snapshot
@@ -48,6 +48,16 @@ def next_task(snapshot: Snapshot, queued: Collection[TaskId], working: Iterable[
             task.id,
         ),
         default=None,
+    )
+
+
+def resting(snapshot: Snapshot) -> int:
+    """How many workers are paused or suspended: they have a task, but load no machine."""
+    return sum(
+        agent.role is Role.WORKER
+        and not agent.ended
+        and (agent.state is AgentState.PAUSED or snapshot.is_frozen(agent.id))
+        for agent in snapshot.agents.values()
     )
 
 

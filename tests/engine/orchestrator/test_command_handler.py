@@ -26,8 +26,8 @@ from engine.policy.run_end import Outcome
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
 from tests.engine.steering import kind, landing_script, steered
-from tests.engine.swarms import fresh, resumed
-from tests.simulated import call, first_line, turn
+from tests.engine.swarms import Generous, fresh, resumed
+from tests.simulated import Ran, call, first_line, turn
 
 ROOT = AgentPath("root")
 
@@ -75,6 +75,37 @@ def test_a_paused_subtree_waits_while_its_siblings_continue() -> None:
 
     left_spawned = lambda event: event.kind == "agent_spawned" and event.body.spawned.path == "root/left"  # noqa: E731
     steered(script, left_spawned, act, examine)
+
+
+@pytest.mark.parametrize("freeze", [False, True], ids=["paused", "frozen"])
+def test_a_paused_worker_keeps_no_other_from_starting_on_a_loaded_machine(freeze: bool) -> None:
+    """The governor lets only one worker run, and that one is paused for as long as a person likes."""
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        def script(model: ModelName, request: Request) -> Turn:
+            heading = first_line(request)
+            if heading.startswith("# Intent"):
+                return planner_of("a", "b")(request)
+            if turns(request) == 0:
+                return turn(call("shell", command="build"))
+            return done() if turns(request) == 2 else writes(f"{heading[8:]}.txt", "x\n")
+
+        w = simulated.world(clock, script, shell=lambda workspace, command: Ran(0, "built", 5.0))
+        governor = Generous()
+        governor.limit = 1
+        swarm = fresh(w, governor=governor)
+        running = asyncio.ensure_future(swarm.run())
+        while not swarm.snapshot.task_counts[TaskState.WORKING]:
+            await clock.sleep(0.1)
+        await swarm.submit(Pause(AgentPath("root/w-1"), freeze=freeze))
+        await clock.sleep(600)
+        assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+        assert swarm.snapshot.task_counts[TaskState.WORKING] == 1
+        await swarm.submit(Resume(AgentPath("root/w-1")))
+        assert (await running).status is ExitStatus.DONE
+        assert swarm.snapshot.task_counts[TaskState.LANDED] == 2
+
+    simulated.simulate(main)
 
 
 def test_a_steered_agent_reads_the_message_before_its_next_call() -> None:
