@@ -38,7 +38,11 @@ def show_app(
         with ThreadPoolExecutor(1) as threads:
             launch = threads.submit(prepare)
             app = commands.app
-        return app.run_app(launch.result(), themes, take_terminal=hand_over)
+        try:
+            return app.run_app(launch.result(), themes, take_terminal=hand_over)
+        finally:
+            if foreground is not None:
+                foreground.tell_if_alone()
 
 
 def _ignore_fixed_size() -> None:

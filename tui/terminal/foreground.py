@@ -73,6 +73,13 @@ class Foreground:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {killed_by})
         os.kill(os.getpid(), killed_by)
 
+    def tell_if_alone(self) -> None:
+        """In the child, after it has left the terminal: say why it ended, if the shell's process was killed."""
+        if self._shells and os.getppid() != self._shells:
+            errors = Output(sys.stderr)
+            errors.hurry()
+            errors.write(f"error: the process that the shell waited for was killed\n{KILLED_HINT}\n")
+
     def release(self, log: Path) -> None:
         """In the child: give the terminal back, and continue in a session of its own. `log` gets the output."""
         _signal_at_parents_end(0)
@@ -87,6 +94,7 @@ class Foreground:
         os.chdir("/")  # keeps no folder busy
         if os.getppid() == self._shells:
             os.kill(self._shells, DETACHED)
+        self._shells = 0
 
     def _forward(self, number: int) -> None:
         if number == signal.SIGHUP:
