@@ -204,7 +204,7 @@ def test_a_run_that_is_steered_and_stopped_is_resumed_to_its_end(person: Person)
 
 
 def test_a_budget_stops_a_run_with_status_3(person: Person) -> None:
-    answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget-tokens", "60000")
+    answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget-tokens", "25000")
     assert answer.status == 3, answer.err
     assert answer.summary["state"] == "stopped"
     assert "hint: to continue with a larger limit: swarm-tui resume" in answer.err

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_only_one_module_starts_git_with_the_engines_rights() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.List | ast.Tuple | ast.Call)
         for first in (node.args if isinstance(node, ast.Call) else node.elts)[:1]
-        if isinstance(first, ast.Constant) and str(first.value).split(" ")[0] in ("git", "/usr/bin/git")
+        if isinstance(first, ast.Constant) and re.match("(b')?(/usr/bin/)?git\\b", str(first.value))
     }
     inside = {name for name in starting if name.startswith("engine/sandbox/inside/")}
     assert starting - inside == {"engine/repo/git/git.py"}
