@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         AgentState,
         Break,
         Check,
+        CommitId,
         Handoff,
         HandoffId,
         HandoffStatus,
@@ -104,7 +105,7 @@ if TYPE_CHECKING:
     from engine.sandbox.guarantees import SandboxReport
     from engine.sandbox.probe import probe
     from engine.state.fold import fold
-    from engine.state.recalled import Recalled
+    from engine.state.recalled import Recalled, landed_by
     from engine.state.retired import Retired
     from engine.state.snapshot import Snapshot
     from engine.wiring import LiveRun, resume_run, start_run

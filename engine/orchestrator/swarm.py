@@ -25,6 +25,7 @@ from engine.policy import run_end
 from engine.policy.run_end import Outcome, Verdict
 from engine.runtime.host import Host
 from engine.runtime.pauses import ACTIVE
+from engine.state.recalled import landed_by
 
 T = TypeVar("T")
 DRAIN_S = 10.0
@@ -99,8 +100,9 @@ class Swarm:
         """The agent's change as it is now, or as it has landed; empty if there is none."""
         if (workspace := self.supervisor.workspace(agent)) is not None:
             return self.host.mask.text(await workspace.diff())
-        task_id = self.snapshot.agents[agent].task
-        commit = self.snapshot.tasks[task_id].commit if task_id else None
+        return await self.landed_diff(await landed_by(self.snapshot, agent, self.host.journal.agent_events))
+
+    async def landed_diff(self, commit: t.CommitId | None) -> str:
         return self.host.mask.text(await self.host.trunk.diff(t.CommitId(f"{commit}^"), commit)) if commit else ""
 
     def stop(self, outcome: Outcome) -> None:

@@ -1,10 +1,12 @@
 """What was read from the journal of agents that have left memory, to be shown among those that are there."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
 
-from engine.domain.types import Agent, AgentId, Handoff, HandoffId, Micros, Task, TaskId
+from engine.domain.events import Event, TaskEnded
+from engine.domain.types import Agent, AgentId, CommitId, Handoff, HandoffId, Micros, Task, TaskId
 from engine.state.retired import Retired
 from engine.state.snapshot import Snapshot
 
@@ -54,6 +56,17 @@ class Recalled(Struct, frozen=True):
                 run.children[agent.parent] = (id, *run.children.get(agent.parent, ()))
         for task_id, task in reversed(self.tasks.items()):
             run.tasks_of[task.planner] = (task_id, *run.tasks_of.get(task.planner, ()))
+
+
+async def landed_by(
+    run: Snapshot, agent: AgentId, events_of: Callable[[AgentId], Awaitable[Sequence[Event]]]
+) -> CommitId | None:
+    """The commit that an agent landed, if any. `events_of` reads the newest events of one that has left memory."""
+    if agent in run.agents:
+        task = run.agents[agent].task
+        return run.tasks[task].commit if task in run.tasks else None
+    bodies = (event.body for event in reversed(await events_of(agent)))
+    return next((body.commit for body in bodies if isinstance(body, TaskEnded)), None)
 
 
 def _sorted(values: dict[_K, _V]) -> dict[_K, _V]:

@@ -201,9 +201,7 @@ class AttachedSession(ThreadedSession):
 
     async def _landed(self, agent: AgentId) -> str:
         """The patch that the agent landed. Without an owner, its workspace cannot be read."""
-        run = self._published[1]
-        task = run.agents[agent].task if agent in run.agents else None
-        commit = run.tasks[task].commit if task is not None else None
+        commit = await self._landed_by(agent)
         return await bridge.landed_patch(self._folder.trunk, commit) if commit is not None else ""
 
     # --- the UI thread ----------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ class EmbeddedSession(ThreadedSession):
         async def diff() -> str:
             if self._run is None:
                 raise engine_missing()
+            if agent not in self._published[1].agents:  # the run may have ended, and closed its own connections
+                return await self._run.swarm.landed_diff(await self._landed_by(agent))
             return await self._run.swarm.diff(agent)
 
         return self._in_thread(diff)

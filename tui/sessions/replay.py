@@ -212,11 +212,8 @@ class ReplaySession(ThreadedSession):
         return self._in_thread(refuse)
 
     def diff(self, agent: AgentId) -> "Future[str]":
-        run = self._published[1]
-        task = run.agents[agent].task if agent in run.agents else None
-        commit = run.tasks[task].commit if task is not None else None
-
         async def diff() -> str:
+            commit = await self._landed_by(agent)
             if commit is None:
                 hint = "go to a later event, after its task landed"
                 raise SwarmError(ErrorKind.STATE, "a replay has no workspaces, only landed changes", hint)

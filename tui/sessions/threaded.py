@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from tui.bridge import (
     AgentId,
+    CommitId,
     ErrorKind,
     Event,
     Followed,
@@ -30,6 +31,7 @@ from tui.bridge import (
     Snapshot,
     SwarmError,
     ToolCallRow,
+    landed_by,
 )
 from tui.format.event_line import EventLine, Tone
 from tui.format.event_lines import describe
@@ -46,6 +48,8 @@ KEPT_ROUTINE = 2000
 """Routine lines are kept apart: there are many, and they must not push out the others."""
 _EARLIER = 300
 """Events read when a session starts."""
+_NEWEST = 50
+"""Events read of an agent that has left memory, to find what it landed."""
 _PAGES = 20
 """Pages of events searched for one query at most."""
 
@@ -302,6 +306,9 @@ class ThreadedSession(ABC):
             return list(await self._journal().spread_samples(points))
 
         return self._in_thread(samples)
+
+    async def _landed_by(self, agent: AgentId) -> CommitId | None:
+        return await landed_by(self._published[1], agent, lambda id: self._journal().events(agent=id, limit=_NEWEST))
 
     def _journal(self) -> JournalQueries:
         if self._reader is None:

@@ -6,6 +6,8 @@ from threading import Event as Signal
 
 import pytest
 
+from engine.state import snapshot
+from engine.state.fold import retirement
 from tests.tui.embedded import beginning
 from tui.bridge import LiveRun, Opening, Pause, RunState, SwarmError, list_runs
 from tui.sessions.embedded import EmbeddedSession
@@ -124,3 +126,26 @@ def test_a_session_that_never_started_closes_immediately(tmp_path: Path) -> None
     session.close(CloseMode.STOP).result(WAIT_S)
     assert (session.exit_status(), session.failure()) == (None, None)
     assert not (tmp_path / "state").exists()
+
+
+def test_what_an_agent_landed_is_shown_when_the_agent_has_left_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("KEPT", 0), ("OWN", 1), ("HOUR", 0)):
+        monkeypatch.setattr(retirement, name, value)
+    monkeypatch.setattr(snapshot, "RECENT", 1)
+    session = EmbeddedSession(beginning(tmp_path))
+    session.start()
+    over = Signal()
+    try:
+        while not session.ended():
+            assert session.failure() is None
+            over.wait(0.05)
+        run = session.latest()[1]
+        gone = session.older_handoffs(run.handoffs).result(WAIT_S)
+        landed = next(task.agent for task in gone.tasks.values() if task.commit)
+        assert landed is not None
+        assert landed not in run.agents
+        assert session.diff(landed).result(WAIT_S).startswith("diff --git")
+    finally:
+        session.close(CloseMode.STOP).result(WAIT_S)
