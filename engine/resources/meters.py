@@ -69,7 +69,8 @@ class Use(Struct, frozen=True):
 class Starvation:
     """How much of the time in which they could run commands had no CPU, in percent, for some seconds back.
 
-    What was measured counts half as much with every sample; while no command runs, the figure stays.
+    What was measured counts half as much with every sample. While no command runs, the figure stays for some samples
+    and is then forgotten: a limit that came from it must not outlive what caused it.
     """
 
     def __init__(self, share: CommandMeter | None) -> None:
@@ -82,8 +83,8 @@ class Starvation:
             now = (self._share.ready_s, self._share.lost_s)
             ready_s, lost_s = now[0] - self._before[0], now[1] - self._before[1]
             self._before = now
-            if ready_s > 0:
-                self._ready_s, self._lost_s = self._ready_s / 2 + ready_s, self._lost_s / 2 + lost_s
+            kept = 0.5 if ready_s > 0 else 0.9
+            self._ready_s, self._lost_s = kept * self._ready_s + max(0.0, ready_s), kept * self._lost_s + lost_s
         return 100 * self._lost_s / self._ready_s if self._ready_s >= ENOUGH_S else 0.0
 
 
