@@ -31,6 +31,8 @@ class Bounds(Struct, frozen=True):
     io_pressure_low: float = 50.0
     starved_high: float = 75.0
     starved_low: float = 50.0
+    fewest: int = 1
+    """No more workers than this are too many for the CPU: one for each build that may run at once."""
     settle: int = 3
     """Samples to wait after a change, so that its effect shows before the next one."""
     release: int = 12
@@ -65,11 +67,14 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = 
         return load if load.starved else Load(0, reason, starved=True)
     if load.starved:
         return Load(max(1, min(at_work or bounds.ceiling, bounds.ceiling)), "enough disk space again")
-    heat = _heat(sample, bounds, met)
-    if heat:
+    short = _shortage(sample, bounds, met)
+    if heat := short or _starvation(sample, bounds):
         load = replace(load, calm=0)
-        target = max(1, int(min(load.limit, at_work, bounds.ceiling) * _kept(sample, bounds)))
+        fewest = 1 if short else bounds.fewest
+        target = max(fewest, int(min(load.limit, at_work, bounds.ceiling) * _kept(sample, bounds)))
         if target >= load.limit or (load.reason and load.since < bounds.settle):
+            return load
+        if not short and at_work <= fewest:  # other programs take the CPU, or a check does before any worker starts
             return load
         crowded = sample.starved > bounds.starved_high
         if at_work > load.limit and not crowded:  # the last reduction is still taking effect as workers end
@@ -106,7 +111,7 @@ def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds, 
     """
     builds = replace(builds, since=builds.since + 1)
     settled = builds.since >= bounds.settle or not builds.reason
-    if heat := _heat(sample, bounds, met):
+    if heat := _shortage(sample, bounds, met) or _starvation(sample, bounds):
         builds = replace(builds, calm=0)
         return Builds(builds.slots - 1, heat) if settled and builds.slots > 1 else builds
     if builds.slots >= ceiling or not _is_calm(sample, bounds):
@@ -131,7 +136,8 @@ class LoadGovernor:
         gate: BuildGate,
         met: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
-        self.bounds = Bounds(ceiling=max(settings.swarm.max_agents, settings.swarm.workers))
+        ceiling = max(settings.swarm.max_agents, settings.swarm.workers)
+        self.bounds = Bounds(ceiling=ceiling, fewest=min(gate.slots, ceiling))
         self.load = Load(self.bounds.ceiling)
         self.builds = Builds(gate.slots)
         self._gate = gate
@@ -172,8 +178,8 @@ def _fitted(bounds: Bounds, sample: Sample) -> Bounds:
     )
 
 
-def _heat(sample: Sample, bounds: Bounds, met: str) -> str:
-    """Why the machine is overloaded; empty if it is not."""
+def _shortage(sample: Sample, bounds: Bounds, met: str) -> str:
+    """What else than a CPU the machine lacks; empty if nothing."""
     if met:
         return f"all commands together reached their limit of {met}"
     if sample.memory_free < bounds.memory_floor:
@@ -182,6 +188,11 @@ def _heat(sample: Sample, bounds: Bounds, met: str) -> str:
         return f"memory pressure {sample.memory_pressure:.0f}%"
     if sample.io_pressure > bounds.io_pressure_high:
         return f"disk pressure {sample.io_pressure:.0f}%"
+    return ""
+
+
+def _starvation(sample: Sample, bounds: Bounds) -> str:
+    """That commands get no CPU, and whether others use it; empty if they get enough."""
     if sample.starved > bounds.starved_high:
         others = f", other programs use {sample.cpu_others:.0f}%" if sample.cpu_others >= OTHERS else ""
         return f"commands wait for a CPU {sample.starved:.0f}% of the time{others}"

@@ -78,6 +78,21 @@ def test_commands_that_get_no_cpu_lower_the_limit_faster_the_less_they_get() -> 
     assert limits([STARVED] * 100 + [CALM] * 300)[-1] == 100
 
 
+def test_workers_that_are_not_more_than_the_cpus_are_not_limited_when_commands_get_no_cpu() -> None:
+    at_work = 0
+    gate = BuildGate((), "4", SystemClock())
+    governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=16, max_agents=16)), lambda: at_work, gate)
+    for at_work in (0, 1, 4):  # noqa: B007
+        governor.consider(STARVED)
+        assert (governor.limit, gate.commands) == (16, None)
+    for at_work in (16, 16, 16, 16, 8, 8, 8, 8, 4, 4, 4, 4):  # noqa: B007
+        governor.consider(STARVED)
+    assert governor.limit == 4
+    for _ in range(20):
+        governor.consider(replace(STARVED, memory_free=GIB // 2))
+    assert governor.limit < 4, "memory may be too little for that, too"
+
+
 def test_the_reason_names_other_programs_where_they_use_the_cpu() -> None:
     reasons = [decide(sample, Load(100), 100, BOUNDS).reason for sample in (STARVED, replace(STARVED, cpu_others=5))]
     assert reasons == [
