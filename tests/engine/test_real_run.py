@@ -44,13 +44,14 @@ def brain(request: Request) -> Turn:
     if step == len(looks) and heading.startswith("# Conflict: "):
         return turn(call("shell", command="cat names.py"))
     if step == len(looks):
-        return writes("names.py", f"NAMES = [\n{mine}]\n")
+        start = "NAMES = [\n"
+        return turn(call("edit_file", path="names.py", edits=[{"old": start, "new": start + mine}]))
     if "conflict:\n" in last:  # some protocols have no flag for errors, so check the text
         return turn(call("shell", command="cat names.py"))
     if "<<<<<<< trunk" in last:
         lines = [line for line in last.splitlines() if line.startswith('    "')]
         return writes("names.py", "NAMES = [\n" + "".join(f"{line}\n" for line in dict.fromkeys(lines)) + "]\n")
-    if last.startswith("written"):
+    if last.startswith(("edited", "written")):
         return turn(call("shell", command=CHECK))
     return done()
 
