@@ -140,8 +140,9 @@ class Zygote:
     async def fork(self, argv: Sequence[str], fds: Sequence[int]) -> Forked:
         """Start a launcher over what the bubblewrap of `argv` mounts. `fds`: its input, output, log and others, which
         it finds numbered from 0. Raises OSError."""
-        with contextlib.suppress(ConnectionError):  # it was killed before it answered: the next one is asked
-            return await self._ask(argv, fds)
+        for _ in range(2):
+            with contextlib.suppress(ConnectionError):  # it was killed before it took this or answered: ask the next
+                return await self._ask(argv, fds)
         return await self._ask(argv, fds)
 
     async def _ask(self, argv: Sequence[str], fds: Sequence[int]) -> Forked:
@@ -154,8 +155,10 @@ class Zygote:
         try:
             with theirs:  # sent at once, so that no descriptor is closed or used again before
                 socket.send_fds(self._requests, [pack(*map(os.fsencode, argv))[4:]], [*fds, theirs.fileno()])
-        except OSError:
+        except OSError as error:
             reply.close()
+            if isinstance(error, ConnectionError):
+                self.close()  # it is ending, although its end may not be known yet
             raise
         answer = asyncio.get_running_loop().run_in_executor(None, _started, reply, self._process)
         try:

@@ -77,7 +77,7 @@ async def wait_until_open(count: int) -> None:
 
 
 async def test_launchers_share_most_of_their_memory(choice: Choice, tmp_path: Path) -> None:
-    sessions = [await start(choice, tmp_path / f"copy-{number}") for number in range(6)]
+    sessions = [await start(choice, tmp_path / f"copy-{number}") for number in range(16)]
     for session in sessions:
         await run(session, "true")
     own = [proc.proportional_memory(session.pid) for session in sessions]
