@@ -69,8 +69,10 @@ class PaintingScreen(Screen[ScreenResultType]):
         self._compositor = RowCompositor()
 
     def _compositor_refresh(self) -> None:
-        """Below a dialog, let the dialog's screen paint what changed. Textual's own marks all that it once painted as
-        changed, each time anew.
+        """Below a dialog, let the dialog's screen paint what changed, with what it has to paint itself.
+
+        Textual's own marks all that this screen once painted as changed, each time anew, and lets the dialog's screen
+        forget which of its own widgets changed.
         """
         top = self.app.screen
         if self is top:
@@ -79,8 +81,10 @@ class PaintingScreen(Screen[ScreenResultType]):
         changed = self._compositor._dirty_regions.copy()
         self._compositor._dirty_regions.clear()
         self._dirty_widgets.clear()
-        if changed:
-            top.refresh(*changed)
+        if changed and self in self.app._background_screens and top._compositor.size:
+            top._compositor._dirty_regions.update(changed)
+            top._compositor.update_widgets(top._dirty_widgets)
+            top._compositor_refresh()
 
     def paint_now(self) -> None:
         """Paint what changed, unless the screen has to be laid out first: then the next frame does both."""

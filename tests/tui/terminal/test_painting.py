@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from textual._compositor import CompositorUpdate
 from textual.events import Key
+from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widget import Widget
@@ -19,7 +20,9 @@ from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import small, swarm, turn
 from tui.app import SwarmApp
+from tui.format.text import Span
 from tui.terminal.sgr import shortened
+from tui.widgets.text_view import TextView
 
 _PIECE = re.compile("\x1b\\[(\\d+);(\\d+)H|\x1b\\[[0-9;?]*[A-Za-z]|(.)", re.DOTALL)
 SIZE = (120, 40)
@@ -152,6 +155,27 @@ async def test_behind_a_dialog_only_what_changed_is_sent(picture: Picture) -> No
             await _paint(pilot)
             assert len(picture.frames[-1]) < 0.6 * len(picture.frames[0]), "less than all rows"
             assert picture.text == painted(app)
+
+
+@pytest.mark.parametrize(
+    ("keys", "changes"), [("3 enter", "#reader-text"), ("q", "#menu-items")], ids=["full", "dialog"]
+)
+async def test_what_a_screen_changes_is_painted_whole_although_the_one_below_changes_too(
+    keys: str, changes: str, picture: Picture
+) -> None:
+    app = app_on(session())
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await press(pilot, *keys.split())
+        await _paint(pilot)
+        main, above = main_of(app), app.screen
+        assert above is not main
+        above.query_one(changes, TextView).set(lambda cells: [(Span(f"line {number}"),) for number in range(30)])
+        main._compositor._dirty_regions.add(Region(0, 5, 20, 2))
+        main._compositor_refresh()
+        await _paint(pilot)
+        assert "line 3" in picture.text
+        assert picture.text == painted(app)
 
 
 @pytest.mark.parametrize("seed", range(3))
