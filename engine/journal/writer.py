@@ -81,8 +81,8 @@ class SqliteJournal:
         return journal
 
     async def state(self, reader: JournalReader, opening: Opening) -> Snapshot:
-        """The state after the last event. If many events have to be read, they leave checkpoints: whoever stops this
-        continues from there the next time. Call it before anything is appended. Raises SwarmError (journal)."""
+        """The state after the last event. Reading many events leaves checkpoints, from which the next call
+        continues if this one is stopped. Call it before anything is appended. Raises SwarmError (journal)."""
         snapshot = await reader.checkpoint(self.last_seq) or Snapshot()
         self._chunks, due = reader.chunks.copy(), snapshot.seq + FAR
 

@@ -38,7 +38,7 @@ _MAX_ATTRIBUTES = 1 << 20
 _CACHED_ENTRIES = 200_000
 """Tree entries to keep in the cache: some tens of megabytes."""
 _DROPPED = 16
-"""When the cache is full, one of so many trees leaves it: few at a time, so that its size stays level."""
+"""When the cache is full, one tree in 16 leaves it, so that its size stays nearly level."""
 _TREE_ENTRY = {
     20: re.compile(rb"(\d+) ([^\0]+)\0(.{20})", re.DOTALL),
     32: re.compile(rb"(\d+) ([^\0]+)\0(.{32})", re.DOTALL),
