@@ -1,7 +1,6 @@
 """The agents pane: the tree of agents, one row each with state, activity, tokens and cost."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import ClassVar
 
 from textual import events
@@ -190,7 +189,7 @@ class AgentTree(FilteredList[Agent]):
             return
         row = self._rows[self.cursor]
         if row.older:
-            self._recall(row.agent)
+            self._recall_below(row.agent)
         elif row.folded:
             self._fold(row.agent, False)
         elif row.parent:
@@ -198,30 +197,24 @@ class AgentTree(FilteredList[Agent]):
 
     def open_line(self) -> None:
         if self._rows and (row := self._rows[self.cursor]).older:
-            self._recall(row.agent)
+            self._recall_below(row.agent)
         else:
             super().open_line()
 
-    def _recall(self, planner: AgentId) -> None:
+    def _recall_below(self, planner: AgentId) -> None:
         """Read more agents below a planner from the journal, and go to the newest of them."""
         run = self.view.run
         if run is None:
             return
 
-        def recalled(done: "Future[Recalled]") -> None:
-            if done.cancelled() or not self.is_mounted:
-                return
-            if (problem := done.exception()) is not None:
-                self.host.show_note(str(problem))
-                return
-            self.view.recall(found := done.result())
+        def show(found: Recalled) -> None:
             if found.agents:
                 self._wanted, self._wants_older = max(found.agents), False
             self._built = ()
             self.update()
             self._selected()
 
-        self.host.when_done(self.host.session.ended_below(planner, run.children.get(planner, ())), recalled)
+        self._recall(self.host.session.ended_below(planner, run.children.get(planner, ())), show)
 
     @handles("agents.fold_all")
     def fold_all(self) -> None:

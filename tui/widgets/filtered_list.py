@@ -1,7 +1,10 @@
 """A list that a person can filter; the base of the agents, handoffs and events panes."""
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import ClassVar, Generic, TypeVar
 
+from tui.bridge import Recalled
 from tui.format.filters import Filter, FilterError
 from tui.format.text import EMPTY, Line, Span
 from tui.widgets.lines import LineView
@@ -40,6 +43,20 @@ class FilteredList(LineView, Generic[T]):
     def _show_matches(self) -> None:
         """Show what matches a new filter."""
         raise NotImplementedError
+
+    def _recall(self, reading: "Future[Recalled]", then: Callable[[Recalled], None]) -> None:
+        """Show what is read back from the journal too, once it is there; `then` is called with it."""
+
+        def recalled(done: "Future[Recalled]") -> None:
+            if done.cancelled() or not self.is_mounted:
+                return
+            if (problem := done.exception()) is not None:
+                self.host.show_note(str(problem))
+                return
+            self.view.recall(found := done.result())
+            then(found)
+
+        self.host.when_done(reading, recalled)
 
     # --- the filter -------------------------------------------------------------------------------------------
 

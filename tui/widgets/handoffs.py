@@ -1,6 +1,5 @@
 """The handoffs pane: the list, newest first, with those that need a person marked; and one handoff as text."""
 
-from concurrent.futures import Future
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -113,18 +112,12 @@ class HandoffList(FilteredList[Handoff]):
             super().open_line()
             return
 
-        def recalled(done: "Future[Recalled]") -> None:
-            if done.cancelled() or not self.is_mounted:
-                return
-            if (problem := done.exception()) is not None:
-                self.host.show_note(str(problem))
-                return
+        def show(_: Recalled) -> None:
             at = self.cursor
-            self.view.recall(done.result())
             self.update()
             self.cursor = at
 
-        self.host.when_done(self.host.session.older_handoffs(list(run.handoffs)), recalled)
+        self._recall(self.host.session.older_handoffs(list(run.handoffs)), show)
 
     def line(self, index: int, cells: int) -> Line:
         if index == len(self._handoffs):
