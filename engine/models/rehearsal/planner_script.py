@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.domain.types import HandoffStatus
-from engine.models.rehearsal.playbook import IntentChange, Move, PlannerScript, Playbook, TaskScript, Words
+from engine.models.rehearsal.playbook import IntentChange, Move, PlannerScript, Playbook, Words
 from engine.models.rehearsal.script_position import (
     Call,
     Exchange,
@@ -108,12 +108,7 @@ def _hear(known: PlannerProgress, text: str) -> None:
 
 
 def _react(playbook: Playbook, known: PlannerProgress) -> Line | None:
-    """Replace failed tasks, follow a changed intent, note findings; None if there is nothing to react to."""
-    for title, status in known.heard.items():
-        task = playbook.tasks_by_title.get(title)
-        missing = [name for name in task.instead if name not in known.asked] if task and status == "failed" else []
-        if missing:
-            return Line(f"`{title}` has failed. Another way: {', '.join(missing)}.", _spawn(playbook, missing))
+    """Follow a changed intent, note findings; None if there is nothing to react to."""
     change = playbook.on_intent[: known.intents] if known.script.title == "root" else ()
     for one in change:
         if wanted := [name for name in one.spawn if name not in known.asked]:
@@ -200,27 +195,19 @@ def _close(playbook: Playbook, known: PlannerProgress, conversation: ScriptConte
     )
     if out and not stirred:
         return Line(f"{len(out)} outstanding.", (Call("wait", {}),))
-    return hand_off(_words(playbook, known), "All work is in; I hand off.")
+    return hand_off(_words(known), "All work is in; I hand off.")
 
 
-def _words(playbook: Playbook, known: PlannerProgress) -> Words:
-    """The playbook's handoff; `partial` if a task failed and nothing replaced it."""
-    open_ends = []
-    for title, status in known.heard.items():
-        task = playbook.tasks_by_title.get(title)
-        if status == "failed" and not _replaced(task, known):
-            open_ends.append(title)
+def _words(known: PlannerProgress) -> Words:
+    """The playbook's handoff; `partial` if a task failed."""
+    failed = [title for title, status in known.heard.items() if status == "failed"]
     words = known.script.handoff
     landed = sum(status in ("done", "partial") for status in known.heard.values())
     summary = words.summary or f"{landed} of {len(set(known.asked))} parts are in."
-    if not open_ends:
+    if not failed:
         return msgspec.structs.replace(words, summary=summary)
-    concerns = "\n".join(part for part in (words.concerns, f"failed: {', '.join(open_ends)}") if part)
+    concerns = "\n".join(part for part in (words.concerns, f"failed: {', '.join(failed)}") if part)
     return msgspec.structs.replace(words, status=HandoffStatus.PARTIAL, summary=summary, concerns=concerns)
-
-
-def _replaced(task: TaskScript | None, known: PlannerProgress) -> bool:
-    return task is not None and bool(task.instead) and all(known.heard.get(name) == "done" for name in task.instead)
 
 
 def _move_calls(playbook: Playbook, move: Move) -> tuple[Call, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -39,7 +39,6 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "f
 
     say: str = ""
     read: tuple[str, ...] = ()
-    list: str = ""
     search: str = ""
     write: str = ""
     source: str = ""
@@ -57,9 +56,8 @@ class TaskScript(Struct, frozen=True, forbid_unknown_fields=True):
     """A task as its planner words it, and what its worker does.
 
     `read`, `write` (paths of files in `files/`) and `edit` are shorthand for steps, taken in this order and followed
-    by `test`; `step` replaces them all. `misbehave` is one of MISBEHAVIOURS, shown at step `at` (from 0) in every
-    attempt or, with `recovers`, only in the first. `after` names tasks whose results it needs; `instead` names the
-    tasks that the planner spawns if this one fails; `resolve` is the rule for conflicts.
+    by `test`; `step` replaces them all. `misbehave` is shown at step `at` (from 0) of the first attempt. `after`
+    names tasks whose results it needs.
     """
 
     title: str
@@ -74,11 +72,8 @@ class TaskScript(Struct, frozen=True, forbid_unknown_fields=True):
     test: str | None = None
     step: tuple[Step, ...] = ()
     handoff: Words = field(default_factory=Words)
-    misbehave: str = ""
+    misbehave: Literal["", "crash", "loop", "malformed", "idle"] = ""
     at: int = 1
-    recovers: bool = True
-    instead: tuple[str, ...] = ()
-    resolve: str = ""
 
 
 class Move(Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +127,6 @@ class Playbook(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     planner: tuple[PlannerScript, ...]
     task: tuple[TaskScript, ...]
     test: str = ""
-    resolve: str = "union"
     repair: tuple[Repair, ...] = ()
     on_intent: tuple[IntentChange, ...] = ()
 
@@ -152,10 +146,8 @@ class SampleProject(Struct, frozen=True, forbid_unknown_fields=True):
     folder: Path
 
 
-MISBEHAVIOURS = ("crash", "loop", "malformed", "hog", "idle")
-RULES = ("union", "ours", "theirs")
 T = TypeVar("T")
-_ACTIONS = ("read", "list", "search", "write", "edit", "shell", "scratchpad", "call")
+_ACTIONS = ("read", "search", "write", "edit", "shell", "scratchpad", "call")
 
 
 def sample_folder(name: str) -> Path:
@@ -235,10 +227,6 @@ def _whole_task(task: TaskScript, index: int, playbook: Playbook, file: Path) ->
     key = f"task[{index}]"
     if task.step and (task.read or task.write or task.edit):
         raise broken(file, f"{key}.step", "a task has either `step` or `read`, `write` and `edit`")
-    if task.misbehave not in ("", *MISBEHAVIOURS):
-        raise broken(file, f"{key}.misbehave", f"one of {', '.join(MISBEHAVIOURS)}, not `{task.misbehave}`")
-    if task.resolve not in ("", *RULES):
-        raise broken(file, f"{key}.resolve", f"one of {', '.join(RULES)}, not `{task.resolve}`")
     steps = task.step
     if not steps:
         test = playbook.test if task.test is None else task.test
@@ -285,8 +273,6 @@ def _check_names(playbook: Playbook, file: Path) -> None:
     tasks = _unique((task.title for task in playbook.task), "task", file)
     if "root" not in planners:
         raise broken(file, "planner", "no planner is titled `root`")
-    if playbook.resolve not in RULES:
-        raise broken(file, "resolve", f"one of {', '.join(RULES)}, not `{playbook.resolve}`")
     for number, planner in enumerate(playbook.planner):
         for place, move in enumerate(planner.move):
             key = f"planner[{number}].move[{place}]"
@@ -298,7 +284,6 @@ def _check_names(playbook: Playbook, file: Path) -> None:
             _known(move.slice, planners - {"root"}, f"{key}.slice", file)
             _known(move.wait_for, planners | tasks | {"*"}, f"{key}.wait_for", file)
     for number, task in enumerate(playbook.task):
-        _known(task.instead, tasks, f"task[{number}].instead", file)
         _known(task.after, tasks, f"task[{number}].after", file)
     for number, change in enumerate(playbook.on_intent):
         _known(change.spawn, tasks, f"on_intent[{number}].spawn", file)

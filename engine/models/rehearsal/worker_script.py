@@ -1,7 +1,6 @@
 """Decides a rehearsed worker's next turn: steps, conflicts, failing tests, repairs and misbehaviour."""
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -21,8 +20,6 @@ from engine.models.rehearsal.script_position import (
     scripted_call,
 )
 
-_HOG = "python3 -c \"held = []\nfor _ in range(6144): held.append(b'x' * 2**20)\""
-"""Allocates up to 6 GiB, more than a command may use by default."""
 _MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
 
@@ -45,7 +42,7 @@ def worker_line(playbook: Playbook, conversation: ScriptContext) -> Line:
     if script is None:
         return _no_script(conversation)
     made, unsure = _progress(script.step, conversation)
-    again = "## Earlier attempt" in conversation.first and script.recovers
+    again = "## Earlier attempt" in conversation.first
     if script.misbehave and made == min(script.at, len(script.step)) and not again:
         line = _misbehave(script, conversation)
         if line is not None:
@@ -73,8 +70,6 @@ def worker_position(playbook: Playbook, conversation: ScriptContext) -> Position
 def step_calls(step: Step) -> tuple[Call, ...]:
     if step.read:
         return tuple(Call("read_file", {"path": path}) for path in step.read)
-    if step.list:
-        return (Call("shell", {"command": f"ls -R {shlex.quote(step.list)}"}),)
     if step.search:
         return (Call("search", {"pattern": step.search}),)
     if step.write:
@@ -135,10 +130,8 @@ def failed(summary: str, concerns: str = "") -> Line:
     return hand_off(Words(HandoffStatus.FAILED, summary, concerns=concerns))
 
 
-def merge_lines(text: str, rule: str) -> str:
-    """Resolve the conflict markers in a file: `union` keeps trunk's lines, then the other side's additional lines;
-    `ours` keeps the worker's side, `theirs` trunk's.
-    """
+def merge_lines(text: str) -> str:
+    """Resolve the conflict markers in a file: keep trunk's lines, then the other side's additional lines."""
     kept: list[str] = []
     sides: dict[str, list[str]] = {}
     side = ""
@@ -151,21 +144,13 @@ def merge_lines(text: str, rule: str) -> str:
         elif side and marker == "=======":
             side = "yours"
         elif side and marker == ">>>>>>>":
-            kept += _one_side(sides["trunk"], sides["yours"], rule)
+            kept += sides["trunk"] + [yours for yours in sides["yours"] if yours not in sides["trunk"]]
             side = ""
         elif side:
             sides[side].append(line)
         else:
             kept.append(line)
     return "\n".join(kept) + "\n"
-
-
-def _one_side(trunk: list[str], yours: list[str], rule: str) -> list[str]:
-    if rule == "ours":
-        return yours
-    if rule == "theirs":
-        return trunk
-    return trunk + [line for line in yours if line not in trunk]
 
 
 def _take(step: Step) -> Line:
@@ -175,7 +160,7 @@ def _take(step: Step) -> Line:
 def _says(step: Step) -> str:
     if step.read:
         return f"First I read {', '.join(step.read)}."
-    if step.list or step.search:
+    if step.search:
         return "Let me see what there is."
     if step.write:
         return f"Now I write {step.write}."
@@ -212,10 +197,6 @@ def _misbehave(script: TaskScript, conversation: ScriptContext) -> Line | None:
     if script.misbehave == "idle":
         nudged = any("# Nudge" in exchange.told for exchange in conversation.exchanges)
         return None if nudged else Line("I think about the next step.")
-    if script.misbehave == "hog":
-        hog = Call("shell", {"command": _HOG})
-        taken = any(done.call == hog for exchange in conversation.exchanges for done in exchange.done)
-        return None if taken else Line("A quick measurement of the largest input.", (hog,))
     tools = [done.tool for exchange in conversation.exchanges for done in exchange.done]
     if "open_file" not in tools:
         return Line("I open the file.", (Call("open_file", {"file": "AGENTS.md"}),))
@@ -259,8 +240,7 @@ def _resolve(playbook: Playbook, conversation: ScriptContext, since: list[Exchan
         elif more:
             reads.append(Call("read_file", {"path": path, "start": more}))
         elif "<<<<<<<" in text and not any(one.tool == "write_file" and _path(one) == path for one in done):
-            rule = (script.resolve if script else "") or playbook.resolve
-            writes.append(Call("write_file", {"path": path, "content": merge_lines(text, rule)}))
+            writes.append(Call("write_file", {"path": path, "content": merge_lines(text)}))
     if reads:
         return Line("Trunk has moved. I look at both sides of the conflict.", tuple(reads))
     if writes:
