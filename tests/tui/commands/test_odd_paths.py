@@ -30,7 +30,7 @@ title = "one"
 goal = "Edit."
 handoff.summary = "done"
 step = [
-  { list = "." },
+  { shell = "ls -R ." },
   { search = "hello" },
   { read = ['latin\xe9.txt'] },
   { edit = 'latin\xe9.txt', old = "hello", new = "goodbye" },
