@@ -1,6 +1,7 @@
 """The order of a planner's tasks: what a task waits for, which tasks are held, and which names form a circle."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from engine.domain.types import AgentId, Task, TaskId, TaskState
 from engine.state.snapshot import Snapshot
@@ -72,18 +73,9 @@ def lifted(snapshot: Snapshot, queued: Iterable[TaskId]) -> dict[TaskId, int]:
 
 def circle(after: After) -> list[TaskId]:
     """Tasks that come after each other, the first of them again at the end; empty if there is no circle."""
-    done: set[TaskId] = set()
-    for start in after:
-        trail: dict[TaskId, Iterator[TaskId]] = {start: iter(after[start])}
-        while trail:
-            id, others = next(reversed(trail.items()))
-            other = next((each for each in others if each not in done), None)
-            if other is None:
-                done.add(id)
-                del trail[id]
-            elif other in trail:
-                path = list(trail)
-                return [*path[path.index(other) :], other]
-            else:
-                trail[other] = iter(after.get(other, ()))
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        found: list[TaskId] = error.args[1]
+        return found[::-1]
     return []
