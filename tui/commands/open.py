@@ -34,7 +34,7 @@ from tui.bridge import (
 )
 from tui.commands.intent_file import stated
 from tui.commands.options import options_of, settings_of, state_dir
-from tui.commands.prepare import existing, require_terminal, top_of
+from tui.commands.prepare import existing, require_terminal, resuming, starting, top_of
 from tui.commands.recorded_run import require_readable
 from tui.commands.show_app import show_app
 from tui.format.text import one_line
@@ -126,26 +126,15 @@ def _go_on(arguments: Namespace, foreground: Foreground, run: RunListing, settin
                     f"open it without this option, or change it: swarm-tui send {run.run} …",
                 )
         return _attach(run, settings)
-    options = options_of(arguments)
-
-    async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
-        def change(stored: Settings) -> Settings:
-            return bridge.settings_for_resume(stored, os.environ, options)
-
-        return await bridge.resume_run(run.folder, os.environ, change, opening)
-
-    arguments.log = run.folder.log
+    begin = resuming(arguments, run.folder)
     return Launch(lambda _: _session(arguments, foreground, begin), settings, draft_file=_draft_of(run.folder))
 
 
 def _new_session(
     arguments: Namespace, foreground: Foreground, source: SourceRepo, settings: Settings, intent: str
 ) -> Session:
-    root = state_dir(arguments)
-
     async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
-        text = stated(intent, "the intent")
-        return await bridge.start_run(source, settings, intent=text, state_root=root, environ=os.environ)
+        return await starting(arguments, source, settings, stated(intent, "the intent"))(opening)
 
     return _session(arguments, foreground, begin)
 
@@ -188,16 +177,11 @@ def _say(session: Session) -> None:
 
 
 def _session(arguments: Namespace, foreground: Foreground, begin: Begin) -> Session:
-    async def begun(opening: "bridge.Opening") -> "bridge.LiveRun":
-        live = await begin(opening)
-        arguments.log = live.folder.log
-        return live
-
     def release(session: Session) -> None:
         _say(session)
         foreground.release(getattr(arguments, "log", state_dir(arguments) / "errors.log"))
 
-    return EmbeddedSession(begun, release)
+    return EmbeddedSession(begin, release)
 
 
 def _plan(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> RunPlan:

@@ -4,12 +4,15 @@ import asyncio
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tui import bridge
-from tui.bridge import ErrorKind, Settings, SourceRepo, SwarmError, inspect_repo
-from tui.commands.options import settings_of
+from tui.bridge import ErrorKind, RunFolder, Settings, SourceRepo, SwarmError, inspect_repo
+from tui.commands.options import options_of, settings_of, state_dir
 from tui.format.text import one_line
+
+Begin = Callable[["bridge.Opening"], Awaitable["bridge.LiveRun"]]
 
 
 def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
@@ -19,6 +22,33 @@ def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
     for warning in (*loaded.warnings, *source.warnings, *unchecked(source, loaded.settings)):
         sys.stderr.write(f"warning: {one_line(warning)}\n")
     return source, bridge.choose_models(loaded.settings, os.environ)
+
+
+def starting(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> Begin:
+    """Starts the new run, whose log is then the command's."""
+
+    async def begin(_: "bridge.Opening") -> "bridge.LiveRun":
+        live = await bridge.start_run(
+            source, settings, intent=intent, state_root=state_dir(arguments), environ=os.environ
+        )
+        arguments.log = live.folder.log
+        return live
+
+    return begin
+
+
+def resuming(arguments: Namespace, folder: RunFolder) -> Begin:
+    """Resumes the run in `folder`, with the command's options. Its log is the command's."""
+    options = options_of(arguments)
+    arguments.log = folder.log
+
+    async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
+        def change(stored: Settings) -> Settings:
+            return bridge.settings_for_resume(stored, os.environ, options)
+
+        return await bridge.resume_run(folder, os.environ, change, opening)
+
+    return begin
 
 
 def unchecked(source: SourceRepo, settings: Settings) -> tuple[str, ...]:

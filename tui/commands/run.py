@@ -1,11 +1,9 @@
 """`swarm-tui run` and `resume`: a run without the app."""
 
 import asyncio
-import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui import bridge
 from tui.bridge import (
     ErrorKind,
     RunListing,
@@ -17,8 +15,8 @@ from tui.bridge import (
     newest_unfinished,
 )
 from tui.commands.intent_file import read_intent
-from tui.commands.options import options_of, state_dir
-from tui.commands.prepare import prepared
+from tui.commands.options import state_dir
+from tui.commands.prepare import prepared, resuming, starting
 from tui.commands.recorded_run import require_readable
 from tui.headless.run import run_headless
 
@@ -41,29 +39,12 @@ def resume(arguments: Namespace) -> int:
             f"{listing.run} is live{who}",
             f"to change it: swarm-tui send {listing.run} …; to watch it: swarm-tui attach {listing.run}",
         )
-    options = options_of(arguments)
-
-    async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
-        def change(stored: Settings) -> Settings:
-            return bridge.settings_for_resume(stored, os.environ, options)
-
-        return await bridge.resume_run(listing.folder, os.environ, change, opening)
-
-    arguments.log = listing.folder.log
-    return run_headless(begin, as_json=arguments.json)
+    return run_headless(resuming(arguments, listing.folder), as_json=arguments.json)
 
 
 def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """Runs a new swarm without the app until it ends; returns the exit status."""
-
-    async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
-        live = await bridge.start_run(
-            source, settings, intent=intent, state_root=state_dir(arguments), environ=os.environ
-        )
-        arguments.log = live.folder.log
-        return live
-
-    return run_headless(begin, as_json=arguments.json)
+    return run_headless(starting(arguments, source, settings, intent), as_json=arguments.json)
 
 
 def _to_resume(arguments: Namespace) -> RunListing:
