@@ -47,7 +47,7 @@ class ConfirmIntent(Actionable, Screen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,f2", "apply", "Apply"),
-        Binding("escape,q", "cancel", "Keep editing"),
+        Binding("escape,q", "act('list.back')", "Keep editing"),
     ]
 
     def __init__(self, title: str, old: str, new: str) -> None:
@@ -72,9 +72,6 @@ class ConfirmIntent(Actionable, Screen[bool]):
 
     def action_apply(self) -> None:
         self.dismiss(True)
-
-    def action_cancel(self) -> None:
-        self.dismiss(False)
 
     @handles("list.back")
     def go_back(self) -> None:

@@ -26,7 +26,7 @@ class HandoffReader(Actionable, Screen[str | None]):
     SCOPES: ClassVar[tuple[str, ...]] = ("handoffs",)
     BINDINGS: ClassVar[list[BindingType]] = [
         *DEFAULT.bindings("handoffs"),
-        Binding("escape,q", "close", "Return to the list"),
+        Binding("escape,q", "act('list.back')", "Return to the list"),
         Binding("n", "step(1)", "Show the older handoff", priority=True),
         Binding("N", "step(-1)", "Show the newer handoff", priority=True),
     ]
@@ -78,9 +78,6 @@ class HandoffReader(Actionable, Screen[str | None]):
     def action_step(self, by: int) -> None:
         self._list.move(by)
         self._draw()
-
-    def action_close(self) -> None:
-        self.dismiss(None)
 
     @handles("list.back")
     def go_back(self) -> None:

@@ -39,7 +39,7 @@ class IntentScreen(Actionable, Screen[None]):
         Binding("right_square_bracket", "version(1)", "Show the next version"),
         Binding("enter,i", "edit", "Edit the draft"),
         Binding("u", "roll_back", "Roll back to this version"),
-        Binding("q", "close", "Close"),
+        Binding("q", "act('list.back')", "Close"),
     ]
 
     def __init__(self, draft: str) -> None:
@@ -114,9 +114,6 @@ class IntentScreen(Actionable, Screen[None]):
 
     def action_edit(self) -> None:
         self._show(-1)
-
-    def action_close(self) -> None:
-        self.dismiss(None)
 
     def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
         self._show(self._names().index(event.name) if event.name != "draft" else -1)

@@ -140,7 +140,7 @@ class Menu(ModalScreen[str | None], Actionable):
 class TextPage(ModalScreen[None], Actionable):
     """A page of text to read and scroll."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "act('list.back')", "Close")]
 
     def __init__(self, title: str, build: Callable[[int], list[Line]], subtitle: str = "esc close") -> None:
         super().__init__()
@@ -160,7 +160,4 @@ class TextPage(ModalScreen[None], Actionable):
 
     @handles("list.back")
     def go_back(self) -> None:
-        self.dismiss(None)
-
-    def action_close(self) -> None:
         self.dismiss(None)

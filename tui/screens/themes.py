@@ -52,7 +52,7 @@ class ThemeList(LineView):
 class ChooseTheme(ModalScreen[str], Actionable):
     """The result is the name of the theme to use."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "cancel", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "act('list.back')", "Cancel")]
 
     def __init__(self, themes: Mapping[str, Palette], chosen: str, broken: Sequence[str]) -> None:
         super().__init__()
@@ -84,9 +84,6 @@ class ChooseTheme(ModalScreen[str], Actionable):
 
     def on_line_view_opened(self, event: LineView.Opened) -> None:
         self.dismiss(self.query_one(ThemeList).current.name)
-
-    def action_cancel(self) -> None:
-        self.dismiss(self._before)
 
     @handles("list.back")
     def go_back(self) -> None:
