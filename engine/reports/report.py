@@ -1,9 +1,8 @@
 """Reports from a run's journal how the run went: throughput, cost and waste, conflicts, use of time, failures."""
 
-import math
+import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -51,27 +50,13 @@ def report_of(journal: Path, trunk_git: Path) -> Report:
     """Read the journal of a run, live or not, and file sizes from its trunk. Raises SwarmError (journal)."""
     try:
         with closing(open_to_read(journal)) as db, limited(db, TIME_S, named=True):
-            report = msgspec.convert(msgspec.to_builtins(_report(db, trunk_git)), Report)
-            if infinite := next(_infinite(report), None):
-                raise ValueError(f"{infinite} is no number that a run can have")
-            return report
+            values = msgspec.to_builtins(_report(db, trunk_git))
+            json.dumps(values, allow_nan=False)  # raises ValueError for what is no number, as damaged journals have
+            return msgspec.convert(values, Report)
     except (sqlite3.Error, MemoryError) as error:
         raise cannot_read(journal, error) from error
     except (msgspec.ValidationError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
         raise damaged(journal, f"a row that the report reads: {error}") from error
-
-
-def _infinite(value: object) -> Iterator[float]:
-    """The numbers in a report that are none: a damaged journal has them."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            yield value
-    elif isinstance(value, msgspec.Struct):
-        for part in msgspec.structs.astuple(value):
-            yield from _infinite(part)
-    elif isinstance(value, tuple | dict):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _infinite(part)
 
 
 def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
