@@ -11,8 +11,8 @@ class Sample(Struct, frozen=True):
     Memory and disk rates are those of the swarm (this program and all commands of agents), `*_free` those of the
     machine. `contention` is, for build commands in the last minute, (time waiting at the gate + time waiting for locks)
     / (time waiting at the gate + run time), in percent. `starved` is how much of the time in which agents' commands
-    could run they had no CPU, lately; `cpu_others` how much CPU other programs and, in a virtual machine, its
-    neighbours use.
+    could run they had no CPU, lately, and `runnable` how many of them could run at a time; `cpu_others` how much CPU
+    other programs and, in a virtual machine, its neighbours use.
     """
 
     memory: int = 0
@@ -32,6 +32,7 @@ class Sample(Struct, frozen=True):
     rate_limited_s: float = 0.0
     starved: float = 0.0
     cpu_others: float = 0.0
+    runnable: float = 0.0
 
 
 class LoadLimit(Struct, frozen=True):

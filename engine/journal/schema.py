@@ -266,10 +266,11 @@ ALTER TABLE tasks ADD COLUMN replaces TEXT;
 ALTER TABLE tasks ADD COLUMN directions TEXT NOT NULL DEFAULT '[]';
 """
 
-# How much of their time commands had no CPU, and how much CPU other programs used.
+# How much of their time commands had no CPU, how many could run at a time, and how much CPU other programs used.
 _TWELFTH = """
 ALTER TABLE samples ADD COLUMN starved REAL NOT NULL DEFAULT 0;
 ALTER TABLE samples ADD COLUMN cpu_others REAL NOT NULL DEFAULT 0;
+ALTER TABLE samples ADD COLUMN runnable REAL NOT NULL DEFAULT 0;
 DROP VIEW samples_per_minute;
 CREATE VIEW samples_per_minute AS
   SELECT strftime('%Y-%m-%dT%H:%MZ', at / 60000000 * 60, 'unixepoch') AS minute, count(*) AS samples,
@@ -277,7 +278,7 @@ CREATE VIEW samples_per_minute AS
          avg(disk_write) AS disk_write, min(disk_free) AS disk_free, avg(cpu) AS cpu, avg(cpu_pressure) AS cpu_pressure,
          avg(memory_pressure) AS memory_pressure, avg(io_pressure) AS io_pressure, max(processes) AS processes,
          avg(building) AS building, avg(gate_waiting) AS gate_waiting, avg(contention) AS contention,
-         avg(starved) AS starved, avg(cpu_others) AS cpu_others
+         avg(starved) AS starved, avg(cpu_others) AS cpu_others, avg(runnable) AS runnable
   FROM samples GROUP BY at / 60000000;
 """
 

@@ -32,7 +32,8 @@ class Bounds(Struct, frozen=True):
     starved_high: float = 75.0
     starved_low: float = 50.0
     fewest: int = 1
-    """No more workers than this are too many for the CPU: one for each build that may run at once."""
+    """No more workers, and no more commands that could run at a time, than this are too many for the CPU: one for each
+    build that may run at once."""
     settle: int = 3
     """Samples to wait after a change, so that its effect shows before the next one."""
     release: int = 12
@@ -76,7 +77,7 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = 
             return load
         if not short and at_work <= fewest:  # other programs take the CPU, or a check does before any worker starts
             return load
-        crowded = sample.starved > bounds.starved_high
+        crowded = bool(_starvation(sample, bounds))
         if at_work > load.limit and not crowded:  # the last reduction is still taking effect as workers end
             return load
         return Load(target, heat, crowded=crowded)
@@ -192,8 +193,9 @@ def _shortage(sample: Sample, bounds: Bounds, met: str) -> str:
 
 
 def _starvation(sample: Sample, bounds: Bounds) -> str:
-    """That commands get no CPU, and whether others use it; empty if they get enough."""
-    if sample.starved > bounds.starved_high:
+    """That commands get no CPU, and whether others use it; empty if they get enough, or are too few to be in each
+    other's way: then fewer workers would not give them more of it."""
+    if sample.starved > bounds.starved_high and sample.runnable > bounds.fewest:
         others = f", other programs use {sample.cpu_others:.0f}%" if sample.cpu_others >= OTHERS else ""
         return f"commands wait for a CPU {sample.starved:.0f}% of the time{others}"
     return ""
@@ -201,7 +203,7 @@ def _starvation(sample: Sample, bounds: Bounds) -> str:
 
 def _kept(sample: Sample, bounds: Bounds) -> float:
     """The share of the workers that a reduction leaves: three quarters; down to a half if they hardly get any CPU."""
-    if sample.starved <= bounds.starved_high:
+    if not _starvation(sample, bounds):
         return 0.75
     return min(0.75, max(0.5, (100 - sample.starved) / (100 - bounds.starved_high)))
 
@@ -211,7 +213,7 @@ def _is_calm(sample: Sample, bounds: Bounds) -> bool:
         sample.memory_free >= 1.5 * bounds.memory_floor
         and sample.memory_pressure < bounds.memory_pressure_low
         and sample.io_pressure < bounds.io_pressure_low
-        and sample.starved < bounds.starved_low
+        and (sample.starved < bounds.starved_low or sample.runnable < bounds.fewest / 2)
     )
 
 

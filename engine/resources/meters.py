@@ -67,25 +67,29 @@ class Use(Struct, frozen=True):
 
 
 class Starvation:
-    """How much of the time in which they could run commands had no CPU, in percent, for some seconds back.
+    """How many commands could run at a time, and how much of that time they had no CPU, for some seconds back.
 
-    What was measured counts half as much with every sample. While no command runs, the figure stays for some samples
-    and is then forgotten: a limit that came from it must not outlive what caused it.
+    What was measured counts half as much with every sample. While no command runs, the figures stay for some samples
+    and are then forgotten: a limit that came from them must not outlive what caused it.
     """
 
     def __init__(self, share: CommandMeter | None) -> None:
         self._share = share
         self._before = (0.0, 0.0)
-        self._ready_s = self._lost_s = 0.0
+        self._span_s = self._ready_s = self._lost_s = 0.0
 
-    def percent(self) -> float:
+    def measure(self, span: float) -> tuple[float, float]:
+        """The mean number of commands that could run, and the percentage of that time without a CPU. `span`: seconds
+        since the last call."""
         if self._share is not None:
             now = (self._share.ready_s, self._share.lost_s)
             ready_s, lost_s = now[0] - self._before[0], now[1] - self._before[1]
             self._before = now
             kept = 0.5 if ready_s > 0 else 0.9
             self._ready_s, self._lost_s = kept * self._ready_s + max(0.0, ready_s), kept * self._lost_s + lost_s
-        return 100 * self._lost_s / self._ready_s if self._ready_s >= ENOUGH_S else 0.0
+            self._span_s = kept * self._span_s + span
+        percent = 100 * self._lost_s / self._ready_s if self._ready_s >= ENOUGH_S else 0.0
+        return self._ready_s / self._span_s if self._span_s > 0 else 0.0, percent
 
 
 class Reading(Struct, frozen=True):
@@ -148,6 +152,7 @@ class SystemMeters:
         self._uses = {
             agent: self._use(agent, use, last.agents.get(agent, use), span) for agent, use in reading.agents.items()
         }
+        runnable, starved = self._starvation.measure(span)
         endpoints = self._models.statistics.values() if self._models is not None else ()
         return Sample(
             memory=swarm.memory,
@@ -165,7 +170,8 @@ class SystemMeters:
             contention=gate.contention,
             model_calls=sum(endpoint.in_flight for endpoint in endpoints),
             rate_limited_s=sum(endpoint.rate_limited_s for endpoint in endpoints),
-            starved=self._starvation.percent(),
+            starved=starved,
+            runnable=runnable,
             cpu_others=max(0.0, 100 * busy / whole - own) if whole > 0 else 0.0,
         )
 

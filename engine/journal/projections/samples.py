@@ -30,7 +30,8 @@ _ROLL = Statement(
       SELECT max(seq), max(at), max(memory), min(memory_free), avg(disk_read), avg(disk_write), min(disk_free),
         avg(cpu), avg(cpu_pressure), avg(memory_pressure), avg(io_pressure), max(processes),
         CAST(round(avg(building)) AS INTEGER), CAST(round(avg(gate_waiting)) AS INTEGER), avg(contention),
-        CAST(round(avg(model_calls)) AS INTEGER), max(rate_limited_s), avg(starved), avg(cpu_others)
+        CAST(round(avg(model_calls)) AS INTEGER), max(rate_limited_s), avg(starved), avg(cpu_others),
+        avg(runnable)
       FROM samples WHERE at >= ?1 AND at < ?2 GROUP BY at / 60000000 HAVING count(*) > 1""",
 )
 _DROP = Statement(

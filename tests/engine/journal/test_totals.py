@@ -187,6 +187,6 @@ def step_back(db: sqlite3.Connection) -> None:
         if name in ("tool_times", "events_have_no_holes", "samples_per_minute") and sql is not None:
             db.execute(f"DROP {kind} {name}")
             db.execute(sql)
-    for column in ("starved", "cpu_others"):
+    for column in ("starved", "cpu_others", "runnable"):
         db.execute(f"ALTER TABLE samples DROP COLUMN {column}")
     db.execute(f"PRAGMA user_version = {TOTALS - 1}")

@@ -65,8 +65,8 @@ def test_a_reached_limit_of_all_commands_counts_as_load_and_is_named() -> None:
     assert governor.consider(CALM) is None
 
 
-STARVED = Sample(memory_free=16 * GIB, disk_free=50 * GIB, starved=95, cpu_others=80)
-FED = Sample(memory_free=16 * GIB, disk_free=50 * GIB, starved=60, cpu_others=80)
+STARVED = Sample(memory_free=16 * GIB, disk_free=50 * GIB, starved=95, cpu_others=80, runnable=100)
+FED = Sample(memory_free=16 * GIB, disk_free=50 * GIB, starved=60, cpu_others=80, runnable=100)
 
 
 def test_commands_that_get_no_cpu_lower_the_limit_faster_the_less_they_get() -> None:
@@ -91,6 +91,14 @@ def test_workers_that_are_not_more_than_the_cpus_are_not_limited_when_commands_g
     for _ in range(20):
         governor.consider(replace(STARVED, memory_free=GIB // 2))
     assert governor.limit < 4, "memory may be too little for that, too"
+
+
+def test_commands_that_are_too_few_for_the_cpus_never_limit_workers_though_others_take_all_of_it() -> None:
+    few = replace(STARVED, runnable=BOUNDS.fewest)
+    assert limits([few] * 100) == [100] * 100
+    assert decide_builds(few, Builds(4), 4, BOUNDS).slots == 4
+    assert set(limits([replace(few, runnable=0.9 * BOUNDS.fewest)] * 100, Load(10, "x"))) == {10}
+    assert limits([STARVED] * 20 + [replace(few, runnable=0.4 * BOUNDS.fewest)] * 300)[-1] == 100
 
 
 def test_the_reason_names_other_programs_where_they_use_the_cpu() -> None:

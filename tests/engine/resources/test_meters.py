@@ -153,22 +153,24 @@ async def test_what_other_programs_use_of_the_cpu_is_part_of_a_sample(tmp_path: 
 def test_how_long_commands_had_no_cpu_is_a_share_that_is_forgotten_when_none_runs_for_long() -> None:
     share = CpuShare()
     starvation = Starvation(share)
-    assert starvation.percent() == 0
+    assert starvation.measure(0) == (0, 0)
     share.note(0.5, 0.5)
-    assert starvation.percent() == 0, "too little to say anything"
+    assert starvation.measure(5) == (0.1, 0), "too little to say anything"
     share.note(9.5, 8.5)
-    assert starvation.percent() == pytest.approx(100 * 8.75 / 9.75)
-    assert starvation.percent() == pytest.approx(starvation.percent())
+    assert starvation.measure(5) == pytest.approx((9.75 / 7.5, 100 * 8.75 / 9.75))
+    assert starvation.measure(5)[1] == pytest.approx(starvation.measure(5)[1])
     for _ in range(30):
-        last = starvation.percent()
-    assert last == 0
+        last = starvation.measure(5)
+    assert last[0] < 0.1
+    assert last[1] == 0
     share.note(10, 9)
     for _ in range(20):
         share.note(10, 0)
-        last = starvation.percent()
-    assert last < 1
+        last = starvation.measure(5)
+    assert last[0] == pytest.approx(2, rel=0.1)
+    assert last[1] < 1
     share.note(-5, 99)
-    assert starvation.percent() == pytest.approx(last), "a launcher that lies changes little"
+    assert starvation.measure(5)[1] == pytest.approx(last[1]), "a launcher that lies changes little"
 
 
 async def test_a_process_that_waits_for_a_lock_is_seen(tmp_path: Path) -> None:
