@@ -96,9 +96,10 @@ if TYPE_CHECKING:
     from engine.reports.json_lines import event_line, snapshot_line
     from engine.reports.model_speed import ModelSpeed, measure_speed
     from engine.reports.report import report_of
-    from engine.reports.report_values import HeatReport, NoteReport, Report
+    from engine.reports.report_values import HeatReport, LoadReport, NoteReport, Report
     from engine.reports.result import Result, result_of
     from engine.reports.summary import Summary
+    from engine.resources.proc import cpu_load
     from engine.runs.folder import RUN_NAME, RunFolder, repo_id
     from engine.runs.listing import RunListing, find_run, list_runs, newest_unfinished
     from engine.runs.lock import RunLock, is_live

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, json
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.resource_use import LoadLimit
 from engine.domain.types import Micros, ModelName, RunState
 from engine.journal.schema import LANDED
 from engine.journal.untrusted import MIB, check_files, connect, limited, number, open_to_read
@@ -24,12 +25,15 @@ LAST_TIME = 253_402_300_799_999_999
 _ANYTHING = "SELECT 1 FROM sqlite_schema LIMIT 1"
 _RUN = """SELECT repo, models, state, exit_status, agents, failed, usd, created,
   coalesce((SELECT substr(text, 1, 100000) FROM intents ORDER BY version DESC LIMIT 1), '') AS intent,
+  (SELECT body -> '$.limit' FROM events WHERE kind IN ('load_limited', 'epoch_started') ORDER BY seq DESC LIMIT 1)
+    AS load_limit,
   (SELECT max(seq) FROM events) AS last_seq, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at
   FROM runs ORDER BY created LIMIT 1"""
 
 
 class RunRow(Struct, frozen=True):
-    """What a list of runs shows. `usd` is None if a price is unknown; `last_at` is the time of the newest event."""
+    """What a list of runs shows. `usd` is None if a price is unknown; `last_at` is the time of the newest event;
+    `load_limit` is what the governor allowed last."""
 
     repo: str = ""
     models: dict[str, ModelName] = {}
@@ -44,6 +48,7 @@ class RunRow(Struct, frozen=True):
     intent: str = ""
     last_seq: int = 0
     last_at: Micros = 0
+    load_limit: LoadLimit | None = None
 
     @property
     def rehearsal(self) -> bool:
@@ -70,7 +75,8 @@ def glance(path: Path) -> RunRow | None:
 
 def _valid(row: dict[str, Any]) -> RunRow:
     """Raises ValueError or msgspec.MsgspecError for values that no writer stores."""
-    run = msgspec.convert({**row, "models": json.decode(row["models"])}, RunRow)
+    decoded = {name: json.decode(row[name] or "null") for name in ("models", "load_limit")}
+    run = msgspec.convert({**row, **decoded}, RunRow)
     if not (0 <= run.created <= LAST_TIME and 0 <= run.last_at <= LAST_TIME):
         raise ValueError("its times are not valid")
     if run.usd is not None and not math.isfinite(run.usd):

@@ -13,7 +13,7 @@ from engine.domain.environment import Environment
 from engine.domain.types import CommitId
 from engine.journal.failures import cannot_read, damaged
 from engine.journal.schema import LANDED
-from engine.journal.untrusted import limited, open_to_read
+from engine.journal.untrusted import limited, number, open_to_read
 from engine.repo.git.sizes import file_sizes
 from engine.reports.report_values import (
     ChangeReport,
@@ -22,6 +22,7 @@ from engine.reports.report_values import (
     FailureReport,
     FileReport,
     HeatReport,
+    LoadReport,
     NoteReport,
     PromptReport,
     Report,
@@ -33,6 +34,8 @@ from engine.reports.report_values import (
 LISTED = 10
 NOTES = 200
 """Notes that a report lists, the newest."""
+STARVED_SINCE = 12
+"""The version of the journal's schema from which samples say how long commands had no CPU."""
 CHANGES = 50
 """The most changes of tasks that a report lists, the newest."""
 TIME_S = 30.0
@@ -43,6 +46,14 @@ SELECT json_extract(body, '$.survey.check.passed') FROM events WHERE kind = 'bas
 _ENVIRONMENT = """
 SELECT json_extract(body, '$.environment') FROM events WHERE kind = 'environment_surveyed' ORDER BY seq DESC LIMIT 1"""
 _CLEAN = "SELECT count(*) FROM events WHERE kind = 'check_finished' AND json_extract(body, '$.check.clean')"
+_STARVED = """
+SELECT sum(starved * runnable) / sum(runnable), sum(cpu_others * runnable) / sum(runnable) FROM samples
+WHERE starved > 0 AND runnable > 0"""
+_LIMITS = """
+SELECT CASE kind WHEN 'load_limited' THEN at ELSE (SELECT at FROM events WHERE seq = e.seq - 1) END,
+  json_extract(body, '$.limit.workers'), json_extract(body, '$.limit.reason')
+FROM events e WHERE kind IN ('load_limited', 'epoch_started') ORDER BY seq"""
+"""The governor's limits, and the ends of processes: a new one begins without a limit."""
 _KINDS = {"shell": "commands", "submit_handoff": "landing"}
 
 
@@ -98,6 +109,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         clean_checks=clean,
         error_rate=red,
         contention=contention,
+        load=_load(db, run["last_at"]),
         index_lock_failures=locked,
         time_s=_times(db, run["last_at"]),
         hottest=tuple(file for file in files if file.conflicts)[:LISTED],
@@ -115,6 +127,23 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         dependencies=tuple(DependencyReport(*row) for row in db.execute(_DEPENDENCIES)),
         claims=tuple(ClaimReport(*row) for row in db.execute(_CLAIMS)),
     )
+
+
+def _load(db: sqlite3.Connection, last_at: int) -> LoadReport:
+    measured = number(db, "PRAGMA user_version") >= STARVED_SINCE
+    starved, others = db.execute(_STARVED).fetchone() if measured else (None, None)
+    limits = limited = 0
+    fewest: int | None = None
+    lowered_at, now, why = 0, math.inf, ""
+    for at, workers, reason in db.execute(_LIMITS):
+        if now < math.inf:
+            limited += at - lowered_at
+        before, now, lowered_at = now, math.inf if workers is None else workers, at
+        if now < before:
+            limits, fewest, why = limits + 1, workers if fewest is None else min(fewest, workers), reason
+    if now < math.inf:
+        limited += last_at - lowered_at
+    return LoadReport(starved or 0.0, others or 0.0, limits, fewest, limited / 1e6, why)
 
 
 def _notes(db: sqlite3.Connection) -> tuple[NoteReport, ...]:

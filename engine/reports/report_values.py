@@ -130,16 +130,32 @@ class ChangeReport(Struct, frozen=True):
     text: str = ""
 
 
+class LoadReport(Struct, frozen=True):
+    """How the machine's load slowed the run down, and what the governor did about it.
+
+    `starved` is the percentage of the time in which commands could run that they had no CPU; `cpu_others` is how much
+    CPU other programs used meanwhile, in percent. The governor lowered the number of workers `limits` times, to
+    `fewest` at least, last for `reason`; `limited_s` are the seconds during which it was lowered.
+    """
+
+    starved: float
+    cpu_others: float
+    limits: int
+    fewest: int | None
+    limited_s: float
+    reason: str
+
+
 class Report(Struct, frozen=True):
     """The report on a run. None means unknown.
 
     `wall_s` is the working time of the run, and rates are per hour of it; `time_s` is the time of all agents together,
     in seconds. `wasted_tokens` are those of agents whose work did not land (see `RoleReport`). `unchanged` are tasks
     that were handed off without a change. `conflict_rate` is the share of landing attempts that met a conflict,
-    `error_rate` that of failed `SNAPSHOT` checks of trunk. `base_passed`: whether the commit to
-    start from passed, before the first model call; `environment` is what commands found then, in the latest process
-    that looked. `clean_checks` are those from nothing. `contention` is the percent
-    of the builds' time that was spent waiting. `index_lock_failures` are commands that failed because git's index was
+    `error_rate` that of failed `SNAPSHOT` checks of trunk. `base_passed`: whether the commit to start from passed,
+    before the first model call; `environment` is what commands found then, in the latest process that looked.
+    `clean_checks` are those from nothing. `contention` is the percent of the builds' time that was spent waiting.
+    `load`: how the machine slowed the run down. `index_lock_failures` are commands that failed because git's index was
     locked. `left_alone` says which branches were last not written into the person's repository, and why. `heat` lists
     most conflicts first.
     """
@@ -165,6 +181,7 @@ class Report(Struct, frozen=True):
     clean_checks: int
     error_rate: float | None
     contention: float | None
+    load: LoadReport
     index_lock_failures: int
     time_s: dict[str, float]
     hottest: tuple[FileReport, ...]

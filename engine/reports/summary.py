@@ -5,6 +5,7 @@ from collections import Counter
 from msgspec import Struct
 
 from engine.domain.notes import NoteKind
+from engine.domain.resource_use import LoadLimit
 from engine.domain.types import CommitId, LandingState, Micros, Role, RunId, RunState, TaskState
 from engine.reports.result import Result
 from engine.state.retired import added
@@ -63,7 +64,8 @@ class Summary(Struct, frozen=True):
 
     `repo` and `db` are absolute paths. `base`, `trunk` and `green` are full commit ids or None. `usd` is None if a
     price is unknown. `wall_s` is the working time in seconds. `error_rate` is the share of failed checks, None before
-    the first. `exit_status` is None if the run has not ended. `unpublished` and `fetch`: see engine.reports.result.
+    the first. `load_limit` is what the governor allowed last, with its reason; None if it never set a limit.
+    `exit_status` is None if the run has not ended. `unpublished` and `fetch`: see engine.reports.result.
     """
 
     run: RunId
@@ -84,6 +86,7 @@ class Summary(Struct, frozen=True):
     landed_per_hour: float
     check: CheckCounts
     error_rate: float | None
+    load_limit: LoadLimit | None
     db: str
     unpublished: str
     fetch: str
@@ -124,6 +127,7 @@ def summarise(snapshot: Snapshot, now: Micros, db: str, result: Result | None = 
         landed_per_hour=round(snapshot.landed_per_hour(now), 2),
         check=CheckCounts(snapshot.checks_passed, snapshot.checks_failed),
         error_rate=snapshot.error_rate,
+        load_limit=snapshot.load_limit,
         db=db,
         unpublished=result.unpublished if result else "",
         fetch=result.fetch if result else "",

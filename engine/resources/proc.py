@@ -89,6 +89,13 @@ def pressure(resource: str) -> float:
     return 0.0
 
 
+def cpu_load() -> tuple[int, float, float]:
+    """The cores that this process may use, the mean number of processes that wanted one in the last minute, and the
+    percentage of the last 10 s in which some waited."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores, os.getloadavg()[0], pressure("cpu")
+
+
 def lock_waiters(pids: Container[int]) -> list[int]:
     """Those of `pids` that wait for a file lock, once for each lock.
 

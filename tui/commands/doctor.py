@@ -20,6 +20,7 @@ from tui.bridge import (
     Settings,
     SwarmError,
     choose_models,
+    cpu_load,
     has_key,
     inspect_repo,
     key_variable,
@@ -37,6 +38,8 @@ from tui.format.text import one_line
 
 DISK_FLOOR = 5 * 2**30
 """Bytes of free disk below which doctor warns: enough for a few hundred workspaces, a journal and a build."""
+BUSY = 50.0
+"""Percent of the last 10 s in which something waited for a CPU, from which doctor warns."""
 FIX_SETTING = "correct it in the file or variable that the warning names"
 OLDEST_PYTHON = (3, 11)
 COMMITTED = "the swarm starts from committed files: commit, stash or switch branches first"
@@ -82,6 +85,7 @@ def _findings(arguments: Namespace) -> Iterator[Finding]:
     root = state_dir(arguments)
     yield _state_folder(root)
     yield _disk(root)
+    yield _cpu()
     yield from asyncio.run(_sandbox(settings, root))
     yield from _providers(settings)
     yield from _models(settings, probing=arguments.probe)
@@ -143,6 +147,16 @@ def _disk(root: Path) -> Finding:
     if free < DISK_FLOOR:
         return Finding("warn", "disk", found, "free some space, or use another disk with --state-dir")
     return Finding("ok", "disk", found)
+
+
+def _cpu() -> Finding:
+    """Whether other programs leave CPU to a swarm."""
+    cores, load, waited = cpu_load()
+    found = f"{counted(cores, 'core')}, load {load:.1f}, contended {waited:.0f}% of the time"
+    if load > cores and waited >= BUSY:
+        hint = "agents' commands yield to your programs, so a run will be slow until those are done"
+        return Finding("warn", "CPU", f"busy with other programs: {found}", hint)
+    return Finding("ok", "CPU", found)
 
 
 async def _sandbox(settings: Settings, root: Path) -> list[Finding]:

@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-from tui.bridge import HeatReport, NoteReport, Report, found_lines, json_line, report_of
+from tui.bridge import HeatReport, LoadReport, NoteReport, Report, found_lines, json_line, report_of
 from tui.commands.recorded_run import recorded_run
 from tui.format.numbers import counted, duration
 from tui.format.text import clean, one_line
@@ -13,6 +13,8 @@ MOST = 20
 """How many subtrees the text lists; `--json` has all."""
 SLOWEST = 10
 """How many steps the text lists."""
+WORTH_SAYING = 20.0
+"""Percent of the time without a CPU, and of a CPU that others use, from which the report says so."""
 HEAT_CELLS = 8
 """How many planners and folders the table of conflicts by folder shows."""
 
@@ -45,6 +47,7 @@ def _lines(found: Report) -> Iterator[str]:
     yield f"checks     {found.checks}, {_percent(found.error_rate)} failed; {found.clean_checks} from nothing"
     contended = "unknown, nothing was built" if found.contention is None else f"{found.contention:.0f}% of build time"
     yield f"contention {contended}"
+    yield from _load(found.load)
     if found.index_lock_failures:
         yield f"index lock {counted(found.index_lock_failures, 'command')} failed because git's index was locked"
     if found.environment is not None:
@@ -143,6 +146,17 @@ def _lines(found: Report) -> Iterator[str]:
             for used in found.prompts
         ],
     )
+
+
+def _load(load: LoadReport) -> Iterator[str]:
+    """How busy the machine was, and what the governor did about it; nothing if commands got the CPU."""
+    if load.starved >= WORTH_SAYING:
+        others = f"; other programs used {load.cpu_others:.0f}% of it" if load.cpu_others >= WORTH_SAYING else ""
+        yield f"CPU        commands waited for it {load.starved:.0f}% of the time in which they could run{others}"
+    if load.limits:
+        times, fewest = counted(load.limits, "time"), counted(load.fewest or 0, "worker")
+        yield f"governor   lowered the number of workers {times}, to {fewest}, for {_span(load.limited_s)} in all"
+        yield f"           last because {one_line(load.reason)}"
 
 
 def _heat(heat: Sequence[HeatReport]) -> Iterator[str]:

@@ -7,9 +7,20 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, json_line, list_runs, path_text
+from tui.bridge import (
+    ErrorKind,
+    LoadLimit,
+    RunListing,
+    SwarmError,
+    export_jsonl,
+    export_otel,
+    json_line,
+    list_runs,
+    path_text,
+)
 from tui.commands.options import state_dir
 from tui.commands.recorded_run import recorded_run
+from tui.format.event_lines import load_limit
 from tui.format.text import one_line
 
 COLUMNS = ("RUN", "STATE", "AGE", "LANDED", "FAILED", "COST", "REPO")
@@ -31,6 +42,9 @@ def runs(arguments: Namespace) -> int:
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    for run in listed:
+        if (limit := _limit_now(run)) is not None:
+            sys.stdout.write(f"{run.run}: {one_line(load_limit(limit))}\n")
     return 0
 
 
@@ -77,6 +91,12 @@ def _row(run: RunListing, now: int) -> tuple[str, ...]:
     return (run.run, state_of(run) + live, age, str(run.landed), str(run.failed), cost, run.repo)
 
 
+def _limit_now(run: RunListing) -> LoadLimit | None:
+    """What the governor lets a live run do on a loaded machine; None if it does not limit its workers."""
+    limit = run.load_limit
+    return limit if run.live and limit is not None and limit.workers is not None else None
+
+
 def _age(seconds: float) -> str:
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= size:
@@ -100,6 +120,7 @@ def _plain(run: RunListing) -> dict[str, object]:
         "usd": run.usd,
         "exit_status": run.exit_status,
         "rehearsal": run.rehearsal,
+        "load_limit": _limit_now(run),
         "db": path_text(run.folder.journal),
         "problem": run.problem,
     }

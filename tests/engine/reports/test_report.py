@@ -19,9 +19,10 @@ from engine.domain.conversation import Message, Request, StopReason, Text, Turn
 from engine.domain.environment import Environment
 from engine.domain.errors import SwarmError
 from engine.domain.handoff_facts import Facts
-from engine.domain.resource_use import AgentUse
+from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.settings import Settings, SwarmSettings
 from engine.domain.types import LandingState, ModelName
+from engine.journal.run_row import glance
 from engine.journal.writer import SqliteJournal
 from engine.policy.hotspots import newly_hot
 from engine.reports.report import report_of
@@ -199,6 +200,40 @@ async def test_the_report_shows_resource_use_of_subtrees_and_locked_indexes(tmp_
     assert part.cpu is not None
     assert part.contention is not None
     assert part.contention > 0
+
+
+async def test_the_report_shows_how_a_loaded_machine_slowed_the_run_and_what_the_governor_did(tmp_path: Path) -> None:
+    first, *_ = story(11, 1).events
+    second = 1_000_000
+    busy = Sample(starved=90, cpu_others=80, runnable=9)
+    bodies = [
+        (0, e.EpochStarted(1, "full", "overlay", "{}")),
+        (10, e.Sampled(busy)),
+        (10, e.LoadLimited(LoadLimit(8, 2, "commands wait for a CPU 90% of the time"))),
+        (20, e.Sampled(replace(busy, starved=50, runnable=3))),
+        (20, e.LoadLimited(LoadLimit(4, 2, "commands wait for a CPU 85% of the time"))),
+        (50, e.LoadLimited(LoadLimit(5, 2, "calm again"))),
+        (70, e.LoadLimited(LoadLimit(None, 2, "calm again"))),
+        (75, e.Sampled(Sample())),
+        (80, e.LoadLimited(LoadLimit(6, 2, "memory pressure 40%"))),
+        (90, e.Sampled(Sample())),
+    ]
+    events = [e.Event(seq, at * second, 1, body) for seq, (at, body) in enumerate(bodies, 2)]
+    await write(tmp_path / "journal.db", [e.Event(1, 0, 1, first.body), *events])
+    load = report_of(tmp_path / "journal.db", tmp_path).load
+    assert (load.starved, load.cpu_others) == (80, 80)
+    assert (load.limits, load.fewest, load.limited_s) == (3, 4, 70)
+    assert load.reason == "memory pressure 40%"
+    row = glance(tmp_path / "journal.db")
+    assert row is not None
+    assert row.load_limit == LoadLimit(6, 2, "memory pressure 40%")
+
+    again = e.Event(12, 10_000 * second, 2, e.EpochStarted(2, "full", "overlay", "{}"))
+    await write(tmp_path / "journal.db", [again])
+    assert report_of(tmp_path / "journal.db", tmp_path).load.limited_s == 70, "not while no process worked"
+    row = glance(tmp_path / "journal.db")
+    assert row is not None
+    assert row.load_limit is None, "a new process begins without a limit"
 
 
 async def test_the_report_compares_versions_of_prompts(tmp_path: Path) -> None:
