@@ -208,11 +208,17 @@ async def _assemble(
     clock, randomness = SystemClock(), SystemRandomness(settings.swarm.seed)
     models = ModelClient(settings.providers, environ, clock, randomness)
     resources.push_async_callback(models.close)
-    await models.prepare([ModelName(model) for model in msgspec.structs.astuple(settings.models)])
-    workspaces = await open_workspaces(
-        folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.pending, settings.build
-    )
-    resources.push_async_callback(workspaces.close)
+    names = [ModelName(model) for model in msgspec.structs.astuple(settings.models)]
+    preparing = asyncio.create_task(models.prepare(names))  # loading a provider takes about as long as the self-test
+    try:
+        workspaces = await open_workspaces(
+            folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.pending, settings.build
+        )
+        resources.push_async_callback(workspaces.close)
+        await preparing
+    finally:
+        preparing.cancel()
+        await asyncio.gather(preparing, return_exceptions=True)
     await workspaces.sweep([agent.id for agent in snapshot.agents.values() if not agent.ended])
     workspaces.prepare(await trunk.tip())
     gate = BuildGate(settings.build.gate, settings.build.slots, clock)

@@ -5,6 +5,8 @@ It comes before the first model call. A passed survey is kept for later runs on 
 because what made it fail is often repaired outside of the repository.
 """
 
+import asyncio
+
 from msgspec.structs import replace
 
 from engine.agents.markdown import bullets
@@ -29,10 +31,24 @@ class BaseSurvey:
         self._reconciler = reconciler
 
     async def run(self) -> None:
-        """Survey the base unless that is done, and prepare workspaces with the setup command."""
-        if self._host.checker is not None or self._host.workspaces.setup:
-            await self._check()
-        await self._look_around()
+        """Survey the base unless that is done, and prepare workspaces with the setup command.
+
+        The look at the environment runs beside the check, unless the setup command has to make what there is to see.
+        If the check has left builds to start from, agents will find those, too, and the look begins again.
+        """
+        workspaces = self._host.workspaces
+        looking = None if workspaces.setup else asyncio.create_task(self._look())
+        try:
+            if self._host.checker is not None or workspaces.setup:
+                await self._check()
+            early = looking is not None and not workspaces.has_builds
+            found = await looking if looking is not None and early else await self._look()
+        finally:
+            if looking is not None:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+        if found is not None:
+            self._host.record(Draft(e.EnvironmentSurveyed(found)), *self._told_anew(found))
 
     async def _check(self) -> None:
         host, snapshot = self._host, self._host.snapshot
@@ -60,18 +76,17 @@ class BaseSurvey:
         short = replace(check, output=check.output[-OUTPUT_SHOWN:])
         await host.durable(host.record(Draft(e.BaseSurveyed(t.BaseSurvey(short, advice, kept is not None)))))
 
-    async def _look_around(self) -> None:
-        """Look up what commands find, in copies as agents get them, unless an earlier process did on the same terms."""
+    async def _look(self) -> Environment | None:
+        """What commands find in copies as agents get them; None if an earlier process looked on the same terms."""
         host, probe, known = self._host, self._host.environment, self._host.snapshot.environment
         if probe is None or (known is not None and known.conditions == probe.conditions):
-            return
+            return None
         intent = host.snapshot.intent
-        found = await probe.look(host.snapshot.base, intent.text if intent is not None else "")
-        host.record(Draft(e.EnvironmentSurveyed(found)), *self._told_anew(known, found))
+        return await probe.look(host.snapshot.base, intent.text if intent is not None else "")
 
-    def _told_anew(self, known: Environment | None, found: Environment) -> list[Draft]:
+    def _told_anew(self, found: Environment) -> list[Draft]:
         """Messages to planners at work that were told otherwise. A worker's task is over before long."""
-        lines = found_lines(found)
+        known, lines = self._host.snapshot.environment, found_lines(found)
         if known is None or found_lines(known) == lines:
             return []
         text = self._host.prompts["environment_changed"].render(lines=bullets(lines))

@@ -351,6 +351,10 @@ class Workspaces(Protocol):
     """The command that prepares a new checkout; empty if there is none."""
 
     @property
+    def has_builds(self) -> bool:
+        """Whether there are build results for new workspaces to start with."""
+
+    @property
     def kept(self) -> Mapping[AgentId, CommitId]:
         """The bases of workspaces that an earlier process left and that agents can continue in."""
 

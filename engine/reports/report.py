@@ -1,6 +1,7 @@
 """Reports from a run's journal how the run went: throughput, cost and waste, conflicts, use of time, failures."""
 
 import json
+import math
 import sqlite3
 from collections import Counter
 from contextlib import closing

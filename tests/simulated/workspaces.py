@@ -251,6 +251,7 @@ class MemoryWorkspaces:
         self.method = "memory"
         self.warm = False
         self.setup = ""
+        self.has_builds = False
         self.set_up_at: list[CommitId] = []
         self.opened: dict[AgentId, list[MemoryWorkspace]] = {}
         self.swept = 0

@@ -240,6 +240,10 @@ class WorkspacePool:
         finally:
             await workspace.close()
 
+    @property
+    def has_builds(self) -> bool:
+        return self._layers.has_builds
+
     async def keep_builds(self, workspace: Workspace) -> bool:
         own = next((each for each in self._open if each is workspace), None)
         if own is None:  # the run is ending and has closed it already

@@ -276,6 +276,40 @@ def test_stopping_during_the_survey_ends_the_run_and_resuming_it_surveys_again()
     simulated.simulate(main)
 
 
+def test_the_environment_is_looked_up_beside_the_check_and_again_if_that_left_builds_which_agents_will_find() -> None:
+    for builds, looks in ((False, 1), (True, 2)):
+
+        def slow(swarm: Swarm, world: simulated.World, builds: bool = builds) -> None:
+            world.checker.wall_s, world.workspaces.has_builds = 600.0, builds
+            seen = []
+
+            def when_checked(event: e.Event) -> None:
+                if event.kind == "check_finished" and not seen:
+                    seen.append(event)
+                    assert len(world.environment.looked) == 1, "while the check ran"
+
+            swarm.on_change(when_checked)
+
+        run = ran(passes=True, meanwhile=slow)
+        assert len(run.world.environment.looked) == looks
+        kinds = run.kinds()
+        assert kinds.count("environment_surveyed") == 1
+        assert kinds.index("base_surveyed") < kinds.index("environment_surveyed") < kinds.index("agent_spawned")
+
+
+def test_a_setup_command_comes_before_the_look_at_the_environment() -> None:
+    def watch(swarm: Swarm, world: simulated.World) -> None:
+        def when_set_up(event: e.Event) -> None:
+            if event.kind == "base_surveyed":
+                assert not world.environment.looked
+
+        swarm.on_change(when_set_up)
+
+    run = ran(passes=True, check=False, setup="npm ci", shell=lambda *_: Ran(), meanwhile=watch)
+    assert run.world.workspaces.set_up_at
+    assert len(run.world.environment.looked) == 1
+
+
 def test_a_time_budget_ends_the_survey() -> None:
     def slow(swarm: Swarm, world: simulated.World) -> None:
         world.checker.wall_s = 3_600.0
