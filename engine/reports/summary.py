@@ -12,53 +12,6 @@ from engine.state.retired import added
 from engine.state.snapshot import Snapshot
 
 
-class AgentCounts(Struct, frozen=True):
-    """All agents of the run; `total` includes resolvers and reconcilers."""
-
-    planners: int
-    workers: int
-    total: int
-
-
-class TaskCounts(Struct, frozen=True):
-    """Tasks that have ended. Those that were handed off without a change are none of these: see `landings.empty`."""
-
-    landed: int
-    failed: int
-    cancelled: int
-
-
-class LandingCounts(Struct, frozen=True):
-    merged: int
-    resolved: int
-    conflicted: int
-    empty: int
-    refused: int
-
-
-class TokenCounts(Struct, frozen=True):
-    """`input` includes `cached`."""
-
-    input: int
-    cached: int
-    output: int
-
-
-class CheckCounts(Struct, frozen=True):
-    """Runs of the project's check on trunk."""
-
-    passed: int
-    failed: int
-
-
-class NoteCounts(Struct, frozen=True):
-    """What planners assumed and asked the person; `open` of these have no answer."""
-
-    assumptions: int
-    questions: int
-    open: int
-
-
 class Summary(Struct, frozen=True):
     """The outcome of a run. Counts include everything from before a resume.
 
@@ -66,6 +19,10 @@ class Summary(Struct, frozen=True):
     price is unknown. `wall_s` is the working time in seconds. `error_rate` is the share of failed checks, None before
     the first. `load_limit` is what the governor allowed last, with its reason; None if it never set a limit.
     `exit_status` is None if the run has not ended. `unpublished` and `fetch`: see engine.reports.result.
+
+    The `total` of `agents` includes resolvers and reconcilers. `tasks` are those that have ended, without those that
+    were handed off without a change: these are `empty` in `landings`. `notes` are what planners assumed and asked the
+    person; `open` of these have no answer. `input` includes `cached` in `tokens`. `check` has runs on trunk.
     """
 
     run: RunId
@@ -75,16 +32,16 @@ class Summary(Struct, frozen=True):
     base: CommitId | None
     trunk: CommitId | None
     green: CommitId | None
-    agents: AgentCounts
-    tasks: TaskCounts
-    landings: LandingCounts
+    agents: dict[str, int]
+    tasks: dict[str, int]
+    landings: dict[str, int]
     handoffs: int
-    notes: NoteCounts
-    tokens: TokenCounts
+    notes: dict[str, int]
+    tokens: dict[str, int]
     usd: float | None
     wall_s: float
     landed_per_hour: float
-    check: CheckCounts
+    check: dict[str, int]
     error_rate: float | None
     load_limit: LoadLimit | None
     db: str
@@ -110,22 +67,20 @@ def summarise(snapshot: Snapshot, now: Micros, db: str, result: Result | None = 
         base=snapshot.base or None,
         trunk=snapshot.trunk or None,
         green=snapshot.green,
-        agents=AgentCounts(roles[Role.PLANNER], roles[Role.WORKER], roles.total()),
-        tasks=TaskCounts(tasks[TaskState.LANDED], tasks[TaskState.FAILED], tasks[TaskState.CANCELLED]),
-        landings=LandingCounts(
-            merged=landings[LandingState.MERGED],
-            resolved=landings[LandingState.RESOLVED],
-            conflicted=landings[LandingState.CONFLICTED],
-            empty=landings[LandingState.EMPTY],
-            refused=landings[LandingState.REFUSED],
-        ),
+        agents={"planners": roles[Role.PLANNER], "workers": roles[Role.WORKER], "total": roles.total()},
+        tasks={state.value: tasks[state] for state in (TaskState.LANDED, TaskState.FAILED, TaskState.CANCELLED)},
+        landings={state.value: landings[state] for state in LandingState},
         handoffs=snapshot.handoff_count,
-        notes=NoteCounts(kinds[NoteKind.ASSUMPTION], kinds[NoteKind.QUESTION], len(snapshot.notes_to_person())),
-        tokens=TokenCounts(usage.input, usage.cached, usage.output),
+        notes={
+            "assumptions": kinds[NoteKind.ASSUMPTION],
+            "questions": kinds[NoteKind.QUESTION],
+            "open": len(snapshot.notes_to_person()),
+        },
+        tokens={"input": usage.input, "cached": usage.cached, "output": usage.output},
         usd=None if usage.usd is None else round(usage.usd, 6),
         wall_s=round(snapshot.wall(now) / 1_000_000, 3),
         landed_per_hour=round(snapshot.landed_per_hour(now), 2),
-        check=CheckCounts(snapshot.checks_passed, snapshot.checks_failed),
+        check={"passed": snapshot.checks_passed, "failed": snapshot.checks_failed},
         error_rate=snapshot.error_rate,
         load_limit=snapshot.load_limit,
         db=db,

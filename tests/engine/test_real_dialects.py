@@ -163,7 +163,7 @@ async def test_a_run_on_a_server_of_its_own_kind_ends_well_also_after_a_stop(
         summary = await runs[1].run()
     assert stopped.exit_status == ExitStatus.STOPPED
     assert summary.exit_status == ExitStatus.DONE
-    assert summary.tasks.landed == 2, [task.reason for task in runs[1].snapshot.tasks.values()]
+    assert summary.tasks["landed"] == 2, [task.reason for task in runs[1].snapshot.tasks.values()]
     assert git(repo, "show", f"swarm/{summary.run}/trunk:one.txt") == "done\n"
     with sqlite3.connect(summary.db) as journal:
         told = journal.execute("SELECT count(*) FROM events WHERE kind = 'model_call_retried'").fetchone()[0]

@@ -140,4 +140,4 @@ async def test_what_an_earlier_check_left_behind_does_not_make_a_run_end_red(tmp
     summary = await ran(tmp_path, files, landings, "sh check.sh", sandbox=SandboxSettings(copies=copies))
     assert passes_in_a_clean_clone(tmp_path, branches(tmp_path)["trunk"], "sh check.sh")
     assert (summary.exit_status, summary.green) == (0, summary.trunk)
-    assert summary.tasks.landed == 2, "and no fixup is made for it"
+    assert summary.tasks["landed"] == 2, "and no fixup is made for it"

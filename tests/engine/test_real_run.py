@@ -72,9 +72,9 @@ async def test_a_run_over_a_real_socket_lands_everything_and_leaves_the_repo_unc
         bodies = server.bodies
         requests = server.requests
     assert summary.exit_status == 0
-    assert summary.tasks.landed == len(TITLES)
-    assert summary.landings.merged + summary.landings.resolved == len(TITLES)
-    assert summary.check.passed >= 1
+    assert summary.tasks["landed"] == len(TITLES)
+    assert summary.landings["merged"] + summary.landings["resolved"] == len(TITLES)
+    assert summary.check["passed"] >= 1
     assert fingerprint(repo) == before
     assert not (tmp_path / "hook-ran").exists()
     trunk = f"swarm/{summary.run}/trunk"

@@ -126,7 +126,7 @@ def test_a_task_without_a_change_counts_as_landed_nowhere(ran: Ran) -> None:
     commits, empty = ran.commits, len(STEPS) - len(LANDED)
     summary, run = ran.summary, ran.snapshot
     assert commits == len(LANDED)
-    assert (summary.tasks.landed, summary.landings.empty) == (commits, empty)
+    assert (summary.tasks["landed"], summary.landings["empty"]) == (commits, empty)
     assert (run.task_counts[TaskState.LANDED], run.task_counts[TaskState.UNCHANGED]) == (commits, empty)
     assert len(run.landed_times) == commits
     assert {task.spec.title for task in run.tasks.values() if task.state is TaskState.LANDED} == LANDED

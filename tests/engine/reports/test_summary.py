@@ -71,10 +71,10 @@ def test_the_summary_counts_tokens_usd_agents_and_checks() -> None:
         (e.RunStateChanged(RunState.FINISHED, "over", 1), None),
     )
     summary = summarise(run, 100 * SECOND, "/j")
-    assert (summary.agents.planners, summary.agents.workers, summary.agents.total) == (1, 0, 1)
+    assert (summary.agents["planners"], summary.agents["workers"], summary.agents["total"]) == (1, 0, 1)
     assert msgspec.to_builtins(summary.tokens) == {"input": 10, "cached": 4, "output": 2}
     assert summary.usd is None  # a price was unknown
-    assert (summary.check.failed, summary.error_rate, summary.exit_status) == (1, 1.0, 1)
+    assert (summary.check["failed"], summary.error_rate, summary.exit_status) == (1, 1.0, 1)
     assert summary.wall_s == 4.0  # up to its end, not up to now
 
 

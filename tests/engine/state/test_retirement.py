@@ -136,8 +136,8 @@ def test_counts_are_those_of_all_tasks_and_agents_there_were() -> None:
     s = run.snapshot
     assert len(s.tasks) < 60
     summary = summarise(s, run.at, "journal.db")
-    assert (summary.agents.planners, summary.agents.workers, summary.agents.total) == (2, 100, 102)
-    assert (summary.tasks.landed, summary.tasks.failed) == (60, 40)
+    assert (summary.agents["planners"], summary.agents["workers"], summary.agents["total"]) == (2, 100, 102)
+    assert (summary.tasks["landed"], summary.tasks["failed"]) == (60, 40)
     root, part = s.agents[run.root], s.agents[below]
     facts = slice_facts(s, root, DONE, run.at, by_engine=False)
     assert (facts.tasks, facts.commits, facts.files) == ({"landed": 60, "failed": 40}, 60, None)
@@ -210,7 +210,7 @@ def test_a_planner_with_an_open_note_stays_and_numbers_of_notes_go_on() -> None:
     assert planners[0] in s.agents
     assert planners[1] not in s.agents
     assert list(s.notes) == [1]
-    assert (s.note_count, summarise(s, run.at, "").notes.assumptions) == (2, 2)
+    assert (s.note_count, summarise(s, run.at, "").notes["assumptions"]) == (2, 2)
 
 
 def test_a_planner_at_work_keeps_its_newest_tasks_whatever_others_do() -> None:
