@@ -257,6 +257,14 @@ class LayerStore:
         folders = [self._objects] if trunk_history else [self._objects, self._objects / FOLDER]
         return head_files(self.shown(commit, trunk_history=trunk_history), folders)
 
+    def checked_out(self, text: bytes, path: str, commit: CommitId) -> tuple[bytes, bytes]:
+        """A new text file as a checkout of a trunk commit would write it, and the line end that the commit's attributes
+        or the settings say; empty if they say none. Slow: call in a thread."""
+        repo = pygit2.Repository(str(self._source.trunk))
+        if line_end := self.conversion.line_end(repo, path, commit):
+            text = text.replace(b"\r\n", b"\n")
+        return self.conversion.to_work_tree(repo, text, path, commit), line_end
+
     def shown(self, commit: CommitId, *, trunk_history: bool) -> CommitId:
         """What git in a copy shows in place of a commit of trunk. Slow: call in a thread. Raises SwarmError (git)."""
         try:

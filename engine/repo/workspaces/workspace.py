@@ -33,7 +33,6 @@ from engine.repo.workspaces.checkout import HEAD_REF
 from engine.repo.workspaces.copy_methods import Copy
 from engine.repo.workspaces.copy_record import CopyRecord, Update, read_update, write_record, write_update
 from engine.repo.workspaces.layers import LayerStack, LayerStore
-from engine.repo.workspaces.neighbours import line_end_beside
 from engine.sandbox.containment import Containment
 from engine.sandbox.disk import DiskBudget, OverLimit
 from engine.sandbox.leftovers import record
@@ -144,12 +143,14 @@ class AgentWorkspace:
         content = text.encode()
         root = path_str(self.root)
         inside = posixpath.relpath(posixpath.join(root, os.fsdecode(_encode(path))), root)
-        repo, conversion = self._scratch(), self._layers.conversion
-        if await asyncio.to_thread(conversion.line_end, repo, inside, self.base):
-            content = content.replace(b"\r\n", b"\n")
-        elif b"\n" in content and b"\r" not in content and not content.startswith(b"#!"):
-            content = content.replace(b"\n", await line_end_beside(self, path_text(inside)))
-        return await asyncio.to_thread(conversion.to_work_tree, repo, content, inside, self.base)
+        encoded, line_end = await asyncio.to_thread(self._layers.checked_out, content, inside, self.base)
+        if line_end or b"\n" not in content or b"\r" in content or content.startswith(b"#!"):
+            return encoded
+        [beside] = await self._ask(path, b"line_end", os.fsencode(inside), answers=1)
+        if beside != b"\r\n":  # the sandbox may say anything
+            return encoded
+        crlf = content.replace(b"\n", beside)
+        return (await asyncio.to_thread(self._layers.checked_out, crlf, inside, self.base))[0]
 
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
         fields = await self._ask(path, b"list", _encode(path), str(max(1, depth)).encode(), str(max(0, limit)).encode())

@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TICK_MS = 100
-FILES = {b"read": "read", b"write": "write", b"list": "show", b"put": "put", b"remove": "remove"}
-"""Answered at once, one after another: functions of `files`."""
+FILES = {
+    b"read": ("files", "read"),
+    b"write": ("files", "write"),
+    b"list": ("files", "show"),
+    b"put": ("files", "put"),
+    b"remove": ("files", "remove"),
+    b"line_end": ("line_ends", "line_end_beside"),
+}
+"""Answered at once, one after another: functions."""
 JOBS = {b"run": ("commands", "Command"), b"search": ("search", "Search")}
 """Run beside the loop, one at a time: the classes of jobs."""
 
@@ -85,7 +92,7 @@ class Loop:
             if what in JOBS:
                 self.job = load(*JOBS[what])(self.config, number, *rest)
             elif what in FILES:
-                send(number, b"ok", *load("files", FILES[what])(self.config[b"root"], *rest))
+                send(number, b"ok", *load(*FILES[what])(self.config[b"root"], *rest))
             elif what not in (b"kill", b"freeze", b"thaw"):
                 send(number, b"err", b"unknown request")
             else:
