@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
-from msgspec.structs import fields
 
 LARGEST = 2**63 - 1
 """SQLite's largest integer."""
@@ -42,7 +41,7 @@ def unstorable(value: Any, where: str = "") -> str:
         return "" if -LARGEST - 1 <= value <= LARGEST else where or "the value"
     parts: Iterable[tuple[object, Any]] = ()
     if isinstance(value, Struct):
-        parts = ((field.name, getattr(value, field.name)) for field in fields(value))
+        parts = ((name, getattr(value, name)) for name in value.__struct_fields__)
     elif isinstance(value, Mapping):
         parts = value.items()
     elif isinstance(value, list | tuple | set | frozenset):

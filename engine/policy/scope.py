@@ -33,7 +33,7 @@ def scope_fault(scope: str) -> str:
         reason = f"`{' '.join(words[:3])}` is no glob"
     else:
         try:
-            pathspec.GitIgnoreSpec.from_lines(found)
+            _patterns(found)
             return ""
         except (ValueError, re.error):  # such as [z-a]
             reason = "it has a glob that cannot be read"
@@ -44,13 +44,19 @@ def strays(scope: str, paths: tuple[str, ...]) -> tuple[str, ...]:
     """The paths outside a scope; none if the scope is empty, or words, as those of older runs may be."""
     if not (found := globs(scope)):
         return ()
-    inside = pathspec.GitIgnoreSpec.from_lines(found)
+    inside = _patterns(found)
     return tuple(path for path in paths if not inside.match_file(path))
 
 
 def claims(scope: str, path: str) -> bool:
     """Whether a scope names this path, rather than anything."""
     return bool(globs(scope)) and _ANYTHING.isdisjoint(globs(scope)) and not strays(scope, (path,))
+
+
+@lru_cache(maxsize=256)
+def _patterns(found: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
+    """Raises ValueError and re.error."""
+    return pathspec.GitIgnoreSpec.from_lines(found)
 
 
 def _globs(scope: str) -> tuple[str, ...]:
