@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from msgspec import Struct
+
 from engine.sandbox.process_identity import start_time
 
 NEEDED = ("memory", "pids")
@@ -44,12 +46,49 @@ class Ungoverned(Exception):  # noqa: N818 - a state of the machine, told like a
     """Why control groups cannot be used."""
 
 
+class Files(Struct, frozen=True):
+    """What the groups of all sandboxes have alike: their files, each with the number of the folder in which it lies.
+
+    `limits`: with what is written to them. `opened`: by what they are for; `arrive` is the same for all groups.
+    """
+
+    limits: tuple[tuple[int, str, str], ...]
+    opened: dict[str, tuple[tuple[int, str], ...]]
+    arrive: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folders: tuple[Path, ...], launchers: tuple[Path, ...], memory: int, processes: int) -> "Files":
+        """Look at the folders of a group that was made. Raises OSError."""
+
+        def at(*paths: Path) -> tuple[tuple[int, str], ...]:
+            return tuple((folders.index(path.parent), path.name) for path in paths)
+
+        first, last = folders[0], folders[-1]
+        limits = _memory_limits(first, memory)
+        if (first / "memory.oom.group").exists():
+            limits.append((first / "memory.oom.group", "1"))
+        limits.append((_with(folders, "pids.max"), str(processes)))
+        events, limited = V2_EVENTS if (first / V2_EVENTS[0]).exists() else V1_EVENTS
+        forks = _with(folders, "pids.events")
+        most, cpu = forks.with_name("pids.peak"), last / "cpu.stat"
+        opened = {
+            "enter": at(*map(_entrance, folders)),
+            "events": at(first / events),
+            "limited": at(first / limited),
+            "forks": at(forks),
+            "most": at(most) if most.exists() else (),
+            "cpu_stat": at(cpu) if _is_unified(last) and cpu.exists() else (),
+        }
+        arrive = tuple(str(_entrance(folder)) for folder in launchers)
+        return cls(tuple((*at(path)[0], text) for path, text in limits), opened, arrive)
+
+
 class Group:
     """The group in which one sandbox's commands run. `folders`: one per hierarchy, `memory`'s first."""
 
-    def __init__(self, folders: tuple[Path, ...], launchers: tuple[Path, ...]) -> None:
+    def __init__(self, folders: tuple[Path, ...], files: Files) -> None:
         self._folders = folders
-        self._launchers = launchers
+        self._files = files
 
     def descriptors(self) -> dict[str, list[int]]:
         """Open files by what they are for; a launcher, which cannot see control groups, inherits them.
@@ -58,19 +97,9 @@ class Group:
         `events` counts kills, `limited` how often the memory limit was hit, `forks` how often a fork was refused. If
         available, `most` is the peak number of processes and `cpu_stat` the CPU time used. Raises OSError.
         """
-        memory, last = self._folders[0], self._folders[-1]
-        events, limited = V2_EVENTS if (memory / V2_EVENTS[0]).exists() else V1_EVENTS
-        forks = _with(self._folders, "pids.events")
-        most, cpu = forks.with_name("pids.peak"), last / "cpu.stat"
-        paths = {
-            "arrive": [_entrance(folder) for folder in self._launchers],
-            "enter": [_entrance(folder) for folder in self._folders],
-            "events": [memory / events],
-            "limited": [memory / limited],
-            "forks": [forks],
-            "most": [most] if most.exists() else [],
-            "cpu_stat": [cpu] if _is_unified(last) and cpu.exists() else [],
-        }
+        paths = {"arrive": self._files.arrive}
+        for purpose, names in self._files.opened.items():
+            paths[purpose] = tuple(f"{self._folders[at]}/{name}" for at, name in names)
         files: dict[str, list[int]] = {}
         with ExitStack() as unfinished:
             for purpose, places in paths.items():
@@ -95,7 +124,11 @@ class ControlGroups:
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
         self._folders = folders
+        self._launchers = tuple(folder / LAUNCHERS for folder in folders)
+        self._commands = tuple(folder / COMMANDS for folder in folders)
         self._count = 0
+        self._files: dict[tuple[int, int], Files] = {}
+        """By the limits of memory and processes."""
         self.weighed = False
 
     @classmethod
@@ -116,7 +149,8 @@ class ControlGroups:
                     made.mkdir()
                     if _is_unified(folder) and folder == groups._folders[0] and made.name != LAUNCHERS:
                         _write(made / "cgroup.subtree_control", _handed_on(made))
-            _limit_memory(groups._folders[0], memory)
+            for path, text in _memory_limits(groups._folders[0], memory):
+                _write(path, text)
             _write(_with(groups._commands, "pids.max"), str(processes + processes // SPARE + SPARE))
             groups.weighed = all(_weigh(made, cores) for made in (groups._folders, groups._commands))
         except OSError as error:
@@ -124,30 +158,22 @@ class ControlGroups:
             raise Ungoverned(f"a control group cannot be made or limited: {error}") from error
         return groups
 
-    @property
-    def _launchers(self) -> tuple[Path, ...]:
-        return tuple(folder / LAUNCHERS for folder in self._folders)
-
-    @property
-    def _commands(self) -> tuple[Path, ...]:
-        return tuple(folder / COMMANDS for folder in self._folders)
-
     def make(self, memory: int, processes: int) -> Group:
         """A group for one sandbox's commands, with limits of bytes and processes (threads count). Raises OSError."""
         self._count += 1
         folders = tuple(folder / str(self._count) for folder in self._commands)
-        group = Group(folders, self._launchers)
         try:
             for folder in folders:
-                folder.mkdir()
-            _limit_memory(folders[0], memory)
-            if (folders[0] / "memory.oom.group").exists():
-                _write(folders[0] / "memory.oom.group", "1")
-            _write(_with(folders, "pids.max"), str(processes))
+                os.mkdir(folder)
+            files = self._files.get((memory, processes))
+            if files is None:
+                files = self._files[memory, processes] = Files.of(folders, self._launchers, memory, processes)
+            for at, name, text in files.limits:
+                _write(f"{folders[at]}/{name}", text)
         except OSError:
-            group.remove()
+            _remove(folders)
             raise
-        return group
+        return Group(folders, files)
 
     def close(self) -> None:
         """Kill everything that is left in any group and remove the groups."""
@@ -251,22 +277,20 @@ def _weigh(folders: tuple[Path, ...], cores: float) -> bool:
     return False
 
 
-def _limit_memory(folder: Path, size: int) -> None:
-    """Set the memory limit; swap does not extend it. Raises OSError."""
+def _memory_limits(folder: Path, size: int) -> list[tuple[Path, str]]:
+    """What to write to limit memory, in this order; swap does not extend it."""
     if (folder / "memory.max").exists():
-        _write(folder / "memory.max", str(size))
-        swap = folder / "memory.swap.max", "0"
+        limit, swap = (folder / "memory.max", str(size)), (folder / "memory.swap.max", "0")
     else:
-        _write(folder / "memory.limit_in_bytes", str(size))
+        limit = folder / "memory.limit_in_bytes", str(size)
         # Memory and swap together, slightly more, so that the memory limit is the one that is hit and counted.
         swap = folder / "memory.memsw.limit_in_bytes", str(size + SWAPPED)
-    if swap[0].exists():
-        _write(*swap)
+    return [limit, swap] if swap[0].exists() else [limit]
 
 
-def _write(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
+def _write(path: Path | str, text: str) -> None:
+    with open(path, "wb", 0) as file:
+        file.write(text.encode())
 
 
 def _prefix() -> str:

@@ -37,12 +37,12 @@ class LauncherProcess(Protocol):
 
     def kill(self) -> None: ...
 
-    def wait(self, seconds: float | None) -> bool:
+    async def wait(self, seconds: float | None) -> bool:
         """Wait for its end; whether it has ended."""
 
     def ended_by_itself(self) -> bool: ...
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Wait until everything in its namespace has ended, after the process itself has."""
 
 
@@ -79,17 +79,17 @@ class Spawned:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    def wait(self, seconds: float | None) -> bool:
+    async def wait(self, seconds: float | None) -> bool:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+            await asyncio.to_thread(self._process.wait, seconds)
         return self._process.returncode is not None
 
     def ended_by_itself(self) -> bool:
         return self._namespaces and self._process.returncode is not None and self._process.returncode >= 0
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._inside is not None:
-            _wait_for(self._inside, FORK_S)
+            await _readable(self._inside, FORK_S)
             os.close(self._inside)
             self._inside = None
 
@@ -114,13 +114,16 @@ class Forked:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
-    def wait(self, seconds: float | None) -> bool:
-        return self._handle < 0 or _wait_for(self._handle, seconds)
+    async def wait(self, seconds: float | None) -> bool:
+        return self._handle < 0 or await _readable(self._handle, seconds)
 
     def ended_by_itself(self) -> bool:
-        return not self._killed and self.wait(0)
+        return not self._killed and (self._handle < 0 or _is_readable(self._handle))
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        self.release()
+
+    def release(self) -> None:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
@@ -160,11 +163,11 @@ class Zygote:
             if isinstance(error, ConnectionError):
                 self.close()  # it is ending, although its end may not be known yet
             raise
-        answer = asyncio.get_running_loop().run_in_executor(None, _started, reply, self._process)
+        answer = asyncio.create_task(_started(reply, self._process))
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:  # its input ends, and it with that
-            answer.add_done_callback(_close)
+            answer.add_done_callback(_discard)
             raise
 
     def _start(self) -> None:
@@ -194,32 +197,49 @@ class Zygote:
             self._process = None
 
 
-def _started(reply: socket.socket, zygote: "subprocess.Popen[bytes]") -> Forked:
+async def _started(reply: socket.socket, zygote: "subprocess.Popen[bytes]") -> Forked:
     with reply:
-        reply.settimeout(FORK_S)
+        if not await _readable(reply.fileno(), FORK_S):
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         said, handles, _, _ = socket.recv_fds(reply, 256, 1)
     if handles:
         return Forked(int(said), handles[0])
     if not said:  # whoever should have answered is gone
         with contextlib.suppress(subprocess.TimeoutExpired):
-            zygote.wait(ENDED_S)
+            await asyncio.to_thread(zygote.wait, ENDED_S)
             raise ConnectionError("the zygote has ended")
     if said.isdigit():  # it came without its descriptor
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     raise OSError(output_text(said) or "no process was started")
 
 
-def _close(answer: "asyncio.Future[Forked]") -> None:
-    if not answer.exception():
+def _discard(answer: "asyncio.Task[Forked]") -> None:
+    if not answer.cancelled() and not answer.exception():
         answer.result().kill()
-        answer.result().close()
+        answer.result().release()
 
 
-def _wait_for(process: int, seconds: float | None) -> bool:
-    """Wait for the end of a process, given its descriptor."""
+async def _readable(file: int, seconds: float | None) -> bool:
+    """Wait until a descriptor can be read, that of a process once it has ended; whether it can. One waits at a time."""
+    if _is_readable(file):
+        return True
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(file, ready.set)
+    try:
+        async with asyncio.timeout(seconds):
+            await ready.wait()
+    except TimeoutError:
+        return _is_readable(file)
+    finally:
+        loop.remove_reader(file)
+    return True
+
+
+def _is_readable(file: int) -> bool:
     poll = select.poll()
-    poll.register(process, select.POLLIN)
-    return bool(poll.poll(None if seconds is None else seconds * 1_000))
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def give_way(pid: int) -> None:

@@ -1,7 +1,5 @@
 """Identifies a process by id and start time, because ids are reused."""
 
-from pathlib import Path
-
 
 def start_time(pid: int) -> str:
     """The process's start time in clock ticks, which together with the id identifies it; empty if it is gone."""
@@ -17,6 +15,7 @@ def is_running(pid: int, started: str) -> bool:
 def _status(pid: int) -> list[str]:
     """The fields of the process's `stat` after its name, beginning with its state; empty if it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        with open(f"/proc/{pid}/stat", "rb", 0) as file:
+            return file.read(1 << 12).decode(errors="replace").rpartition(")")[2].split()
     except OSError:
         return []

@@ -9,6 +9,7 @@ seccomp. Everything not named here is allowed: the rest of the sandbox must cove
 import errno
 import platform
 import struct
+from functools import cache
 
 from msgspec import Struct
 
@@ -106,6 +107,7 @@ class Instruction(Struct, frozen=True):
     value: int
 
 
+@cache
 def build_filter(*, namespaces: bool, network: bool, machine: str = "") -> bytes | None:
     """The filter for `machine` (default: this one); None if its call numbers are unknown.
 

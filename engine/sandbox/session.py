@@ -370,7 +370,7 @@ class SandboxSession:
         """
         self._ending = self._namespaces
         self._writer.close()
-        await asyncio.to_thread(self._process.wait, CLOSE_S)
+        await self._process.wait(CLOSE_S)
         self._ending = False
         by_itself = self._process.ended_by_itself()
         await self.close()
@@ -387,10 +387,10 @@ class SandboxSession:
         """Kill the sandbox and wait until it is gone."""
         self._lose("the workspace is closed")
         self._writer.close()
-        if not await asyncio.to_thread(self._process.wait, CLOSE_S):
+        if not await self._process.wait(CLOSE_S):
             self.kill()
-            await asyncio.to_thread(self._process.wait, None)
-        await asyncio.to_thread(self._process.close)
+            await self._process.wait(None)
+        await self._process.close()
         self._pump.cancel()
         await asyncio.gather(self._pump, return_exceptions=True)
         if self._group is not None:
