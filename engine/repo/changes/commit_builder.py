@@ -14,11 +14,12 @@ from typing import BinaryIO
 
 import pygit2
 from msgspec import Struct, msgpack
+from msgspec.structs import replace
 
 from engine.ports.protocols import WorkspaceError
 from engine.repo.changes.scan import Scan
 from engine.repo.git.ignores import Rules
-from engine.repo.git.objects import NewObjects, ObjectId, ObjectStore, TreeEntry
+from engine.repo.git.objects import Differences, NewObjects, ObjectId, ObjectStore, TreeEntry
 from engine.repo.git.trees import Content
 
 COMMITTER = "swarm <swarm@localhost>"
@@ -47,6 +48,7 @@ class BuildRequest(Struct, frozen=True):
 class BuiltCommit(Struct, frozen=True):
     """A commit, its tree and the new objects of both; or in `rejected` why the change cannot land.
 
+    `differences`: what the commit's tree changes in the tree it was built from.
     `left_out`: paths of the workspace that are not in the commit, and why.
     """
 
@@ -54,6 +56,7 @@ class BuiltCommit(Struct, frozen=True):
     tree: ObjectId = b""
     objects: dict[ObjectId, tuple[bytes, bytes]] = {}
     delta_bases: dict[ObjectId, ObjectId] = {}
+    differences: Differences = {}
     rejected: str = ""
     left_out: dict[str, str] = {}
 
@@ -64,8 +67,8 @@ def content_size(new: NewObjects) -> int:
 
 def build_commit(
     new: NewObjects, root: ObjectId, base: str, contents: Mapping[str, Content | None], message: bytes, at: int
-) -> tuple[ObjectId, ObjectId]:
-    """Build a commit on `base` whose tree is `root` with `contents` applied; returns the commit and its tree.
+) -> BuiltCommit:
+    """Build a commit on `base` whose tree is `root` with `contents` applied.
 
     Raises ValueError for content that git would refuse to read.
     """
@@ -76,7 +79,8 @@ def build_commit(
         else:
             changes[os.fsencode(path)] = None
     tree = new.edit_tree(root, changes)
-    return new.commit(tree, [base], COMMITTER, at, message), tree
+    commit = new.commit(tree, [base], COMMITTER, at, message)
+    return BuiltCommit(commit, tree, new.unwritten, new.delta_bases, new.edited(root, changes, tree))
 
 
 def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildRequest) -> BuiltCommit | None:
@@ -90,12 +94,12 @@ def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildReques
         if may_convert(scan):
             return None
         new = NewObjects(store)
-        commit, tree = build_commit(new, request.root, request.base, contents, request.message, request.at)
+        built = build_commit(new, request.root, request.base, contents, request.message, request.at)
     except (WorkspaceError, OSError, ValueError, KeyError, pygit2.GitError):
         return None  # the caller will meet the same error and report it
     if content_size(new) > MAX_IN_MEMORY:
         return None
-    return BuiltCommit(commit, tree, new.unwritten, new.delta_bases, left_out=scan.left_out)
+    return replace(built, left_out=scan.left_out)
 
 
 def may_convert(scan: Scan) -> bool:

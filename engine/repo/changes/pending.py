@@ -43,18 +43,17 @@ class PendingChanges:
         """
         new = NewObjects(self.store)
         root = self.tree_of(received)
-        commit, tree = build_commit(new, root, base, contents, message_bytes(message), int(time.time()))
-        return self._add(commit, base, tree, new)
+        built = build_commit(new, root, base, contents, message_bytes(message), int(time.time()))
+        return self.accept(base, received, built)
 
-    def accept(self, base: CommitId, built: BuiltCommit) -> CommitId:
-        """Add a change that the builder process built. Raises OSError when it cannot be written."""
+    def accept(self, base: CommitId, received: CommitId, built: BuiltCommit) -> CommitId:
+        """Add a change on `base` that was built from the tree of `received`. Raises OSError when it cannot be
+        written."""
         new = NewObjects(self.store)
         new.unwritten, new.delta_bases = built.objects, built.delta_bases
-        return self._add(built.commit, base, built.tree, new)
-
-    def _add(self, oid: ObjectId, base: CommitId, tree: ObjectId, new: NewObjects) -> CommitId:
-        commit = CommitId(oid.hex())
-        change = Change(commit, base, self.tree_of(base), tree, new)
+        commit, base_tree = CommitId(built.commit.hex()), self.tree_of(base)
+        differences = built.differences if self.tree_of(received) == base_tree else None
+        change = Change(commit, base, base_tree, built.tree, new, differences)
         if not self._in_memory or content_size(new) > MAX_IN_MEMORY:
             self.write(change)
         else:

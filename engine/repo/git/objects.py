@@ -25,6 +25,8 @@ ObjectId = bytes
 """An object id as raw bytes, not as hex."""
 TreeEntry = tuple[bytes, ObjectId]
 """An entry of a tree object: its mode as git writes it (`100644`) and the object's id."""
+Differences = dict[bytes, tuple[TreeEntry | None, TreeEntry | None]]
+"""The old and the new entry of each file that differs between two trees, by path."""
 
 TREE_MODE = b"40000"
 LINK_MODE = b"120000"
@@ -201,11 +203,31 @@ class NewObjects:
             self.delta_bases.setdefault(oid, root)
         return oid
 
-    def differences(
-        self, old: ObjectId, new: ObjectId, prefix: bytes = b""
-    ) -> dict[bytes, tuple[TreeEntry | None, TreeEntry | None]]:
-        """The old and the new entry of each path that differs. Identical folders are skipped."""
-        found: dict[bytes, tuple[TreeEntry | None, TreeEntry | None]] = {}
+    def edited(self, old: ObjectId, edits: dict[bytes, TreeEntry | None], new: ObjectId) -> Differences:
+        """What `edits` have changed from tree `old` to `new`. Compares the two only if the edits concern folders."""
+        found: Differences = {}
+        for path, now in edits.items():
+            was = self.entry(old, path)
+            if (was is not None and was[0] == TREE_MODE) or (
+                was is None and now is not None and self._in_file(old, path)
+            ):
+                return self.differences(old, new)
+            if was != now:
+                found[path] = was, now
+        return found
+
+    def _in_file(self, root: ObjectId, path: bytes) -> bool:
+        """Whether something else than a folder is where a folder above `path` would be."""
+        found = None
+        for part in path.split(b"/")[:-1]:
+            if (found := self.tree(root).entries.get(part)) is None or found[0] != TREE_MODE:
+                break
+            root = found[1]
+        return found is not None and found[0] != TREE_MODE
+
+    def differences(self, old: ObjectId, new: ObjectId, prefix: bytes = b"") -> Differences:
+        """What differs between two trees. Identical folders are skipped."""
+        found: Differences = {}
         before, after = self.tree(old).entries, self.tree(new).entries
         for name in sorted({name for name, _ in before.items() ^ after.items()}):
             was, now = before.get(name), after.get(name)

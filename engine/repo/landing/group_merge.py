@@ -231,7 +231,7 @@ class _PathMerge:
 
     def run(self) -> bool:
         """Find `edits` and `file_merges`; False when only git can merge the change."""
-        changed = self._new.differences(self._change.base_tree, self._change.tree)
+        changed = self._change.differences(self._new)
         return all(self._merge_path(path, base, theirs) for path, (base, theirs) in changed.items())
 
     def _merge_path(self, path: bytes, base: TreeEntry | None, theirs: TreeEntry | None) -> bool:

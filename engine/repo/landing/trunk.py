@@ -48,6 +48,8 @@ _TRIES = 20
 _GROUP_SIZE = 256
 _ROUNDS = 4
 """How often a group has git merge file contents; landings that change the same file need a round each."""
+_PATHS_KEPT = 4 * _GROUP_SIZE
+"""Of this many newest landings the paths are in memory."""
 _TOO_LONG = "merging took too long: trunk also changed a large file with many repeated lines"
 _T = TypeVar("_T")
 
@@ -83,6 +85,7 @@ class GitTrunk:
         self._history = TrunkHistory(self._git, base)
         self._queue: list[LandingRequest] = []
         self._landing: asyncio.Task[None] | None = None
+        self._paths: dict[CommitId, tuple[str, ...]] = {}
         self.pending = PendingChanges(git_dir, self._store)
         self._publishing = asyncio.Lock()
 
@@ -318,6 +321,9 @@ class GitTrunk:
         assert result.commit is not None
         self._history.append(result.commit, message)
         self._merger.tip_moved(result.base, result.commit, result.paths)
+        self._paths[result.commit] = result.paths
+        if len(self._paths) > _PATHS_KEPT:
+            del self._paths[next(iter(self._paths))]
 
     async def _update_history(self) -> CommitId:
         """Read the history up to the tip; returns the tip."""
@@ -351,7 +357,7 @@ class GitTrunk:
 
     async def paths_of(self, commit: CommitId) -> tuple[str, ...]:
         try:
-            return self._paths_of(commit)  # in memory, as a rule
+            return self._paths.get(commit) or self._paths_of(commit)  # in memory, as a rule
         except (KeyError, ValueError):  # pygit2 cannot read it, but git can
             return await self._changed_paths(f"{commit}^", commit)
 
@@ -362,7 +368,7 @@ class GitTrunk:
         new = NewObjects(self._store)
         if change.objects is not None:
             new.borrowed = change.objects.unwritten
-        return tuple(sorted(path_text(path) for path in new.differences(change.base_tree, change.tree)))
+        return tuple(sorted(path_text(path) for path in change.differences(new)))
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
         await self._update_history()

@@ -374,7 +374,7 @@ class AgentWorkspace:
         self.left_out = built.left_out
         self._release_pending()
         try:
-            self._pending_commit = self._pending.accept(self.base, built)
+            self._pending_commit = self._pending.accept(self.base, self.stack.commit, built)
         except OSError as error:
             raise _cannot_store(error) from error
         return self._pending_commit
