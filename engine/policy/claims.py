@@ -41,6 +41,8 @@ _RAN = re.compile(
     rf"(?:^|\bI\s+(?:also\s+)?|\bwe\s+|\band\s+(?:then\s+)?)(?:re-?)?(?:ran|executed)\s+{_THINGS}\b", re.IGNORECASE
 )
 
+_ANY_CLAIM = re.compile("pass|succeed|green|ran|executed", re.IGNORECASE)
+"""What every claim contains: other texts need no closer look."""
 _PROGRAM = re.compile(
     r"\b(?:pytest|unittest|tox|nox|make|just|npm|yarn|pnpm|cargo|go|gradlew?|mvnw?|rake|rspec|dotnet)\b"
 )
@@ -69,6 +71,8 @@ def doubts(text: str, log: SuiteLog | None) -> tuple[str, ...]:
 
 def claims(text: str) -> tuple[bool, bool]:
     """Whether a text says that the tests pass, and that they were run."""
+    if _ANY_CLAIM.search(text) is None:
+        return False, False
     said = [sentence for sentence in _sentences(text) if not _NOT_SAID.search(sentence)]
     return any(map(_PASS.search, said)), any(map(_RAN.search, said))
 
