@@ -21,6 +21,7 @@ class PartialUpdate(ChopsUpdate):
                     start = max(x, left)
                     pieces.append(Control.move_to(start, y).segment.text)
                     pieces.append(strip.crop(start - x, min(end, right) - x).render(console))
+                    strip._divide_cache.clear()  # a strip that was not divided holds itself, until garbage is collected
         return "".join(pieces)
 
 

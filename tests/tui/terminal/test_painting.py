@@ -1,5 +1,6 @@
 """What a key costs: no layout, one frame, and only the rows that changed, which are then what a full repaint shows."""
 
+import gc
 import random
 import re
 from collections import Counter
@@ -113,6 +114,24 @@ async def test_a_key_renders_only_the_rows_that_it_changed(picture: Picture, ren
         assert rendered["agents"] == 2
         assert not rendered.keys() & {"header", "events", "resources", "handoffs", "pane-tabs", "tree-heads"}
         assert len(picture.frames[-1]) < 4_000
+
+
+async def test_rows_that_were_painted_are_freed_without_the_garbage_collector(picture: Picture) -> None:
+    app = app_on(session())
+    async with app.run_test(size=SIZE) as pilot:
+        await _paint(pilot)
+        await pilot.press(*"jjjjkkkk")  # these rows were painted with the whole screen
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for key in "jjjkkj":
+                await pilot.press(key)
+            gc.collect()
+            strips = [each for each in gc.garbage if isinstance(each, Strip)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+        assert not strips
 
 
 async def test_the_header_sends_only_what_changed(picture: Picture) -> None:
