@@ -38,7 +38,7 @@ from tui.terminal.driver import driver_on
 from tui.terminal.key_queue import KeyQueueApp
 from tui.terminal.output import Output
 from tui.terminal.signals import Signals
-from tui.terminal.thread_priority import ScreenSelector, prioritise_ui_threads
+from tui.terminal.thread_priority import ScreenSelector, collect_as_usual, prioritise_ui_threads
 from tui.widgets.actionable import Actionable
 
 T = TypeVar("T")
@@ -344,6 +344,7 @@ def run_app(launch: Launch, themes: Themes, *, take_terminal: Callable[[], None]
         try:
             status = runner.run(app.run_async())
         finally:
+            collect_as_usual()
             signals.settle(impatient=app.impatient)
     if opened and (failure := opened[-1].failure()) is not None:
         raise failure

@@ -21,8 +21,16 @@ WORKING_S = 0.005
 """The switch interval while the UI thread works: Python's default."""
 POLL_S = 0.002
 """How long the event loop works without polling for input."""
-FULL_EVERY = 100
+MIDDLE_EVERY = 3
+"""Collections of the youngest generation per middle one. Python's default is 10, which makes each take three times as
+long.
+"""
+FULL_EVERY = 300
 """Collections of the middle generation per full one, which stops all threads while it scans the engine's objects."""
+OVERDUE = 3000
+"""The same if nobody stops pressing keys."""
+IDLE_S = 2.0
+"""Seconds without a key after which a full collection disturbs nobody."""
 SLICE_NS = 100_000
 """The requested time slice. Threads with short slices are scheduled sooner. Needs Linux 6.12, but no privileges."""
 _SET_ATTRIBUTES = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
@@ -51,11 +59,22 @@ class ScreenSelector(selectors.DefaultSelector):
 def prioritise_ui_threads() -> None:
     """Request short time slices for the present threads, not for later ones, and exempt present objects from GC."""
     gc.freeze()
-    gc.set_threshold(*gc.get_threshold()[:2], FULL_EVERY)
+    gc.set_threshold(gc.get_threshold()[0], MIDDLE_EVERY, OVERDUE)
     for thread in threading.enumerate():
         if thread.native_id is not None:
             with suppress(OSError):  # it has ended
                 _request_short_slices(thread.native_id)
+
+
+def collect_while_idle(idle_s: float) -> None:
+    """Collect all garbage if it is time to, and if the last key was so long ago that the next is not imminent."""
+    if idle_s >= IDLE_S and gc.get_count()[2] >= FULL_EVERY:
+        gc.collect()
+
+
+def collect_as_usual() -> None:
+    """Let Python decide again when to collect: no key is waited for any more."""
+    gc.set_threshold(gc.get_threshold()[0], 10, 10)
 
 
 def _request_short_slices(thread: int) -> None:
