@@ -1,14 +1,16 @@
-"""A queue of keys: each is handled completely before the next one.
+"""A queue of keys: each is handled completely before the next one, however long that takes.
 
 A terminal sends several keys at once when a person types fast or the connection is slow. Textual would send all of them
-to the focused widget, even those that are meant for a screen that the first key opens.
+to the focused widget, even those that are meant for a screen that the first key opens: letters of a text would become
+commands.
 """
 
-import asyncio
+import time
 from collections import deque
 
 from textual import events
 from textual.app import App
+from textual.dom import NoScreen
 from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
@@ -16,9 +18,12 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tui.terminal.painting import PaintingScreen
+from tui.terminal.thread_priority import collect_while_idle
 
 STUCK_S = 1.0
-"""Seconds after which a key that is still being handled no longer delays the next one."""
+"""Seconds after which the queue looks why a key is still being handled."""
+INTERRUPT = "ctrl+c"
+"""The key that is handled even if the one before never is. As in a terminal, it drops what was typed before it."""
 
 
 class KeyQueueApp(App[int]):
@@ -30,8 +35,9 @@ class KeyQueueApp(App[int]):
         It is sent twice, so that it also follows a message that the widget sends because of the key.
         """
 
-        def __init__(self, target: Widget, on: "Screen[object]", *, again: bool) -> None:
+        def __init__(self, key: events.Key, target: Widget, on: "Screen[object]", *, again: bool) -> None:
             super().__init__()
+            self.key = key
             self.target = target
             self.on = on
             self.again = again
@@ -39,29 +45,50 @@ class KeyQueueApp(App[int]):
     def __init__(self, *, ansi_color: bool | None = None, driver_class: type[Driver] | None = None) -> None:
         super().__init__(driver_class, ansi_color=ansi_color)
         self._queue: deque[events.Key] = deque()
-        self._started_at: float | None = None
+        self._key: events.Key | None = None
+        """The key that is being handled."""
+        self._target: Widget | None = None
+        """The widget that handles it, and then the screen that it opened, until that is painted."""
+        self._key_at = 0.0
+        self._typed_at = 0.0
+        self._looking = False
+
+    def on_mount(self) -> None:
+        if not self.is_headless:
+            self.set_interval(1.0, lambda: collect_while_idle(time.monotonic() - self._typed_at))
 
     async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._typed_at = time.monotonic()
         if not isinstance(event, events.Key) or event.is_forwarded:
             await super().on_event(event)
             return
         self._queue.append(event)
-        if self._started_at is None or asyncio.get_running_loop().time() - self._started_at > STUCK_S:
+        if self._key is None:
             await self._handle_next()
+        elif not self._looking:
+            self._looking = True
+            self.set_timer(STUCK_S, self._look)
 
     async def _handle_next(self) -> None:
         """Handle the oldest key in the queue, if there is one."""
-        self._started_at = None
+        self._key = None
         if not self._queue:
             return
-        self._started_at = asyncio.get_running_loop().time()
-        screen, target, key = self.screen, self.focused or self.screen, self._queue.popleft()
+        screen, target = self.screen, self.focused or self.screen
+        self._key = key = self._queue.popleft()
+        self._target, self._key_at = target, time.monotonic()
         if isinstance(screen, PaintingScreen) and not isinstance(target, Input):
             await self._act(screen, key)
         else:
             await super().on_event(key)
-        if not target.post_message(self.Handled(target, screen, again=True)):
-            self.call_later(self._handle_next)
+        if not target.post_message(self.Handled(key, target, screen, again=True)):
+            self.call_later(self._handle_next_after, key)
+
+    async def _handle_next_after(self, key: events.Key) -> None:
+        """Handle the next key, unless the queue did not wait any longer for this one."""
+        if key is self._key:
+            await self._handle_next()
 
     async def _act(self, screen: "PaintingScreen[object]", key: events.Key) -> None:
         """Do what the key is bound to. Textual would first offer it to each node from the focused one up to the app."""
@@ -71,9 +98,32 @@ class KeyQueueApp(App[int]):
 
     def on_key_queue_app_handled(self, event: Handled) -> None:
         """Handle the next key, but only after a screen that this one opened is painted and has the focus."""
-        if event.again and event.target.post_message(self.Handled(event.target, event.on, again=False)):
+        key = event.key
+        if event.again and event.target.post_message(self.Handled(key, event.target, event.on, again=False)):
             return
         if self.screen is event.on:
-            self.call_later(self._handle_next)
-        else:
-            self.screen.call_after_refresh(self.call_later, self._handle_next)
+            self.call_later(self._handle_next_after, key)
+        elif key is self._key:
+            self._target = self.screen
+            self.screen.call_after_refresh(self.call_later, self._handle_next_after, key)
+
+    async def _look(self) -> None:
+        """While keys wait, look from time to time whether they wait in vain."""
+        self._looking = False
+        if self._key is not None and time.monotonic() - self._key_at >= STUCK_S and self._is_stuck():
+            await self._handle_next()
+        if self._queue and not self._looking:
+            self._looking = True
+            self.set_timer(STUCK_S, self._look)
+
+    def _is_stuck(self) -> bool:
+        """Whether a person interrupts the key, or its widget is gone, and with it what follows the key."""
+        interrupts = [index for index, key in enumerate(self._queue) if key.key == INTERRUPT]
+        if interrupts:
+            for _ in range(interrupts[-1]):
+                self._queue.popleft()
+            return True
+        try:
+            return self._target is None or self._target.screen not in self.screen_stack
+        except NoScreen:
+            return True
