@@ -359,9 +359,16 @@ class Workspaces(Protocol):
         """The bases of workspaces that an earlier process left and that agents can continue in."""
 
     async def open(
-        self, agent: AgentId, commit: CommitId, *, clean: bool = False, trunk_history: bool = False
+        self,
+        agent: AgentId,
+        commit: CommitId,
+        *,
+        clean: bool = False,
+        trunk_history: bool = False,
+        preferred: bool = False,
     ) -> Workspace:
         """Open a workspace on a trunk commit. `clean`: from nothing, as a new checkout that shares no files.
+        `preferred`: where CPU is short, its commands get more of it than those of other workspaces.
 
         Its git shows a commit for each landing: with `trunk_history` trunk's own, otherwise what changed and why,
         without the names, ids and trailers of the swarm.

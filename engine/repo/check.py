@@ -75,7 +75,7 @@ class ContainedChecker:
         if setup is not None and setup.exit != 0:
             return self._result(commit, setup, setup.wall_s, clean=True, setup=self._workspaces.setup)
         if self._workspace is None:
-            self._workspace = await self._workspaces.open(self._agent, commit, clean=clean)
+            self._workspace = await self._workspaces.open(self._agent, commit, clean=clean, preferred=True)
         else:
             await self._workspace.advance(commit, commit)
         try:

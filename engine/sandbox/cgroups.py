@@ -26,6 +26,8 @@ LAUNCHERS, COMMANDS = "launchers", "commands"
 WEIGHT = 20
 """The CPU weight of all commands together, relative to 100 for the program and its screen; in version 1's unit, 1024.
 """
+PREFERRED = 4
+"""How many times the CPU weight of another sandbox a preferred one has."""
 SPARE = 8
 """The kernel allows all commands an eighth more processes than the limit, and a few, so that the largest can be ended.
 """
@@ -158,8 +160,9 @@ class ControlGroups:
             raise Ungoverned(f"a control group cannot be made or limited: {error}") from error
         return groups
 
-    def make(self, memory: int, processes: int) -> Group:
-        """A group for one sandbox's commands, with limits of bytes and processes (threads count). Raises OSError."""
+    def make(self, memory: int, processes: int, *, preferred: bool = False) -> Group:
+        """A group for one sandbox's commands, with limits of bytes and processes (threads count). A `preferred` one
+        gets more CPU than others, if that can be said here. Raises OSError."""
         self._count += 1
         folders = tuple(folder / str(self._count) for folder in self._commands)
         try:
@@ -173,6 +176,9 @@ class ControlGroups:
         except OSError:
             _remove(folders)
             raise
+        for name, usual in (("cpu.weight", 100), ("cpu.shares", 1024)) if preferred else ():
+            with contextlib.suppress(OSError):
+                _write(_with(folders, name), str(usual * PREFERRED))
         return Group(folders, files)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from engine.sandbox.disk import DiskWatch
 from engine.sandbox.environment import command_env
 from engine.sandbox.guarantees import Level
 from engine.sandbox.inside.frames import FIRST_FD
+from engine.sandbox.inside.niceness import NICE, PREFERRED
 from engine.sandbox.launchers import Zygote
 from engine.sandbox.mounts import GIT_CONFIG_FILE, ID, OBJECTS, PROGRAM, SHM, TMP, VAR_TMP, WS, Mount, Surroundings
 from engine.sandbox.program import interpreter, staged_program
@@ -85,8 +86,9 @@ class Containment(Struct, frozen=True):
         if self.groups is not None:
             self.groups.close()
 
-    def start(self, copy: Path, mount: Mount) -> Start:
-        """Start a sandbox over a copy. `copy` is its engine-owned folder, which holds a full copy in `files`.
+    def start(self, copy: Path, mount: Mount, *, preferred: bool = False) -> Start:
+        """Start a sandbox over a copy. `copy` is its engine-owned folder, which holds a full copy in `files`. Commands
+        in a `preferred` one get more CPU than those in others.
 
         Raises WorkspaceLost if the kernel refuses a control group or a descriptor.
         """
@@ -101,6 +103,7 @@ class Containment(Struct, frozen=True):
             "file_size": b"%d" % limits.file_size,
             "patience": b"%d" % PATIENCE,
             "open_files": b"%d" % limits.open_files,
+            "nice": b"%d" % (PREFERRED if preferred else NICE),
         }
         network = b"1" if self.around.network else b""
         program = build_filter(namespaces=self.namespaces, network=self.around.network)
@@ -108,7 +111,7 @@ class Containment(Struct, frozen=True):
         group = None
         try:
             if self.groups is not None:
-                group = self.groups.make(limits.memory, limits.processes + SPARE_PROCESSES)
+                group = self.groups.make(limits.memory, limits.processes + SPARE_PROCESSES, preferred=preferred)
                 files = group.descriptors()
                 passed += chain.from_iterable(files.values())
                 numbers = dict(zip(passed, count(FIRST_FD))) if self.zygote is not None else {fd: fd for fd in passed}

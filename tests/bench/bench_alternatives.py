@@ -1,9 +1,9 @@
 """Many agents on one repository: swarm-tui beside what a person would set up instead, with the same scripted agents.
 
-Run with `python -m tests.bench alternatives [--tasks N] [--agents N] [--only WAY,…]`. The ways are scripts that pull
-and push, merge queues, a public orchestrator if it is installed, and swarm-tui with and without its sandbox. Each does
-the same tasks in a folder and a process of its own, one after another: most change files of their own, some all add to
-one file, and some break the check together. The shared branch's history is checked afterwards, commit by commit.
+Run with `python -m tests.bench alternatives [--tasks N] [--agents N] [--only 'WAY; …']`. The ways are scripts that
+pull and push, merge queues, a public orchestrator if it is installed, and swarm-tui. Each does the same tasks in a
+folder and a process of its own, one after another in one run: most change files of their own, some all add to one file,
+and some break the check together. The shared branch's history is checked afterwards, commit by commit.
 
 A model call takes `--latency` seconds and a check `--check` seconds without any work, so that no way is slowed down by
 checks on this machine's cores. All but swarm-tui get their plan for nothing; its planner's calls are counted apart.
@@ -30,6 +30,11 @@ from tests.bench.report import Figure, Report, ratio
 SAMPLE_S = 1.0
 """Between two looks at the disk."""
 GRACE_S = 60.0
+USUAL = (
+    *("pull --rebase, push", "pull --rebase, check, push", "merge queue, serial", "merge queue, batches of 16"),
+    *("orchestrator", "swarm-tui"),
+)
+"""The ways of one run, which takes at most seven minutes: each is stopped after `--longest`."""
 COLUMNS = (
     *("way", "landed", "of", "landed/s", "first s", "all green s", "red states %", "ends", "calls wasted"),
     *("tokens wasted %", "planning calls", "CPU s/landing", "MiB/agent", "MiB"),
@@ -117,15 +122,15 @@ def row(plan: Plan, found: Measured) -> dict[str, Figure]:
 def run(options: list[str]) -> Report:
     """Measure all ways, or those named."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench alternatives")
-    parser.add_argument("--tasks", type=int, default=120)
-    parser.add_argument("--agents", type=int, default=16)
-    parser.add_argument("--files", type=int, default=2_000)
+    parser.add_argument("--tasks", type=int, default=40)
+    parser.add_argument("--agents", type=int, default=8)
+    parser.add_argument("--files", type=int, default=1_000)
     parser.add_argument("--hot", type=float, default=0.2, help="share of the tasks that add to the same file")
     parser.add_argument("--pairs", type=float, default=0.2, help="share of the tasks that break the check in pairs")
     parser.add_argument("--latency", type=float, default=0.5, help="seconds of a model call")
     parser.add_argument("--check", type=float, default=1.0, help="seconds of a check")
-    parser.add_argument("--longest", type=float, default=240.0, help="seconds after which a way is stopped")
-    parser.add_argument("--only", default="", help=f"some of: {', '.join(WAYS)} (separated by semicolons)")
+    parser.add_argument("--longest", type=float, default=70.0, help="seconds after which a way is stopped")
+    parser.add_argument("--only", default=";".join(USUAL), help=f"some of: {'; '.join(WAYS)}")
     arguments = parser.parse_args(options)
     plan = Plan(
         titles(arguments.tasks, arguments.hot, arguments.pairs),
@@ -135,7 +140,7 @@ def run(options: list[str]) -> Report:
         arguments.files,
     )
     report = Report("alternatives", COLUMNS)
-    names = [name for name in WAYS if not arguments.only or name in arguments.only.split(";")]
+    names = [name for name in WAYS if name in [each.strip() for each in arguments.only.split(";")]]
     rows: dict[str, dict[str, Figure]] = {}
     for name in names:
         if name == "orchestrator" and installed() is None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from engine.domain.types import AgentId
 from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.faults.contained import PROCESSES, Place, bystander, open_place, processes_with, python, run, shell
 
@@ -20,6 +21,18 @@ STEPS = 40
 
 def inline(text: str) -> str:
     return f"python3 -I -S -c '{text}'".replace("b'x'", 'b"x"')
+
+
+async def test_the_check_gets_more_of_a_cpu_that_is_short_than_an_agent(place: Place) -> None:
+    agent = await place.open()
+    check = await place.workspaces.open(AgentId("check"), place.base, preferred=True)
+    try:
+        for workspace, niceness in ((agent, 10), (check, 5)):
+            output = await workspace.run("nice", 60.0, lambda _: None)
+            assert int(output.text) == max(niceness, os.getpriority(os.PRIO_PROCESS, 0))
+    finally:
+        await agent.close()
+        await check.close()
 
 
 async def test_daemons_and_processes_that_ignore_signals_die_at_the_deadline(

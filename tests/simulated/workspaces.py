@@ -280,7 +280,13 @@ class MemoryWorkspaces:
         self._kept.pop(agent, None)
 
     async def open(
-        self, agent: AgentId, commit: CommitId, *, clean: bool = False, trunk_history: bool = False
+        self,
+        agent: AgentId,
+        commit: CommitId,
+        *,
+        clean: bool = False,
+        trunk_history: bool = False,
+        preferred: bool = False,
     ) -> MemoryWorkspace:
         await self._power.needed()
         await self._clock.sleep(self.delay_s)

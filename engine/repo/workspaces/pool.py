@@ -119,7 +119,13 @@ class WorkspacePool:
             pass  # opening a workspace reports it
 
     async def open(
-        self, agent: AgentId, commit: CommitId, *, clean: bool = False, trunk_history: bool = False
+        self,
+        agent: AgentId,
+        commit: CommitId,
+        *,
+        clean: bool = False,
+        trunk_history: bool = False,
+        preferred: bool = False,
     ) -> AgentWorkspace:
         """See protocols.Workspaces. A new one's sandbox starts in the background. Raises SwarmError (git, state)."""
         if self._closed:
@@ -137,11 +143,11 @@ class WorkspacePool:
             self._layers.release(stack)
             self._discard(folder)
             raise
-        workspace = self._workspace(agent, _KeptCopy(copy, record, stack))
+        workspace = self._workspace(agent, _KeptCopy(copy, record, stack), preferred=preferred)
         workspace.start()
         return workspace
 
-    def _workspace(self, agent: AgentId, made: _KeptCopy) -> AgentWorkspace:
+    def _workspace(self, agent: AgentId, made: _KeptCopy, *, preferred: bool = False) -> AgentWorkspace:
         workspace = AgentWorkspace(
             made.copy,
             made.record,
@@ -152,6 +158,7 @@ class WorkspacePool:
             self._pending,
             self._start_slots,
             self._on_close,
+            preferred=preferred,
         )
         self._open.add(workspace)
         self._by_agent[agent] = workspace

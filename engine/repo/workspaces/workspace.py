@@ -76,6 +76,8 @@ class AgentWorkspace:
         pending: PendingChanges,
         start_slots: StartSlots,
         on_close: Callable[["AgentWorkspace", Ended], None],
+        *,
+        preferred: bool = False,
     ) -> None:
         self.root = path_text(record.root)
         self.base = record.base
@@ -92,6 +94,7 @@ class AgentWorkspace:
         self._pending_commit: CommitId | None = None
         self._scratch_lock = threading.Lock()
         self._on_close = on_close
+        self._preferred = preferred
         self._disk = DiskBudget(
             (copy.changed, *(copy.folder / name for name in ("tmp", "home", "scratch.git"))),
             containment.disk,
@@ -200,7 +203,8 @@ class AgentWorkspace:
             if self._closed:
                 raise WorkspaceLost("the workspace is closed")
             if self._session is None:
-                self._session = await SandboxSession.start(self._containment.start(self.copy.folder, self.copy.mount))
+                start = self._containment.start(self.copy.folder, self.copy.mount, preferred=self._preferred)
+                self._session = await SandboxSession.start(start)
                 record(self.copy.folder / "pid", self._session.first_pids())
             return self._session
 

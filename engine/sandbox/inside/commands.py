@@ -68,7 +68,7 @@ class Command(Job):
         os.dup2(out, 2)
         os.closerange(3, max(64, int(self.config[b"passed"]) + 1))
         os.setpgid(0, 0)  # the session stays the sandbox's, because its niceness is set
-        lower()
+        lower(int(self.config[b"nice"]))
         _lower(resource.RLIMIT_CORE, 0)
         if self.events is None:
             # The hard limit has a margin, so that exceeding the soft limit is noticed and reported as the cause.

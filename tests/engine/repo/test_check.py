@@ -51,8 +51,15 @@ class ScriptedWorkspaces:
         self.kept = True
 
     async def open(
-        self, agent: AgentId, commit: CommitId, *, clean: bool = False, trunk_history: bool = False
+        self,
+        agent: AgentId,
+        commit: CommitId,
+        *,
+        clean: bool = False,
+        trunk_history: bool = False,
+        preferred: bool = False,
     ) -> Workspace:
+        assert preferred, "a check that starves stops green"
         self.calls.append(f"open {agent} {commit[0]}{' clean' if clean else ''}")
         return ScriptedWorkspace(commit, self.answers, self.calls)  # type: ignore[return-value]
 

@@ -72,6 +72,10 @@ def test_all_commands_together_stay_within_their_limits_and_yield_to_other_progr
                 assert [int(each) * 100 // others for each in held(groups, place, weight)] in ([19], [20])
             assert held(groups, "commands", "cpu.max", "cpu.cfs_quota_us") in (["150000 100000"], ["150000"])
             assert held(groups, "launchers", weight) == [str(others)]
+            groups.make(1 << 20, 10)
+            groups.make(1 << 20, 10, preferred=True)
+            assert held(groups, "commands/1", weight) == [str(others)]
+            assert held(groups, "commands/2", weight) == [str(4 * others)], "the check's"
     finally:
         groups.close()
     assert not any(folder.exists() for folder in groups._folders)
