@@ -30,7 +30,9 @@ from engine.domain.types import (
     ToolCallState,
     Usage,
 )
+from engine.state.snapshot import Snapshot
 from tests.tui.fake_session import FakeSession, conversation
+from tui.format.view import RunCounts
 from tui.sessions.session import LiveAgent
 
 INTENT = """# Markdown converter
@@ -308,3 +310,9 @@ def swarm(agents: int, *, seed: int = 1, slices: int = 5) -> FakeSession:
     session.record(e.SubtreePaused(), agent=planners[2])
     session.at += 9_000_000
     return session
+
+
+def run_counts(run: Snapshot) -> RunCounts:
+    counts = RunCounts()
+    counts.update(run)
+    return counts

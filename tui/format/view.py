@@ -159,13 +159,6 @@ def totals_of(agent: Agent, below: Retired | None) -> SubtreeTotals:
     return SubtreeTotals(0, counts["landed"], counts["failed"], tokens, usd or 0.0, usd is None)
 
 
-def run_counts(run: Snapshot) -> RunCounts:
-    """The counts of one snapshot."""
-    counts = RunCounts()
-    counts.update(run)
-    return counts
-
-
 @dataclass(frozen=True, slots=True)
 class Attention:
     """Something that needs a person: a note to answer, a handoff to read or an agent to look at. `text` says why."""

@@ -19,7 +19,7 @@ from tests.engine.model_server import model_server
 from tests.engine.real_runs import git, make_repo, settings, started
 from tests.engine.scripts import done, planner_of, said, turns, writes
 from tests.simulated import call, first_line, turn
-from tui.format.view import run_counts
+from tests.tui.swarms import run_counts
 from tui.headless.progress import heartbeat_line
 
 

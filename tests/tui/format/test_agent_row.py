@@ -4,11 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from engine.domain.types import AgentPath, AgentState, Role
-from tests.tui.swarms import small
+from tests.tui.swarms import run_counts, small
 from tui.format.agent_row import SILENT, agent_line, column_heads, columns
 from tui.format.text import width_of
 from tui.format.tree_rows import Row, flatten
-from tui.format.view import SubtreeTotals, run_counts
+from tui.format.view import SubtreeTotals
 
 
 @pytest.mark.parametrize("cells", [58, 78, 98, 128, 198, 298])

@@ -10,10 +10,9 @@ from engine.domain.settings import Settings
 from engine.domain.spending import RUN, Mark, Part
 from engine.domain.types import AgentState, ModelName, RunState
 from tests.tui.fake_session import FakeSession
-from tests.tui.swarms import begin, small, spawn, task, work
+from tests.tui.swarms import begin, run_counts, small, spawn, task, work
 from tui.bridge import Role
 from tui.format.limits import active_limits, budget_of, partial_limits, settings_in
-from tui.format.view import run_counts
 
 CALM = Sample(memory_free=8 << 30, disk_free=80 << 30)
 

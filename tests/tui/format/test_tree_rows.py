@@ -8,10 +8,10 @@ from engine.domain.types import Role, TaskState
 from engine.state.fold import retirement
 from tests.bench import week
 from tests.tui.fake_session import FakeSession
-from tests.tui.swarms import begin, fail, land, small, spawn, swarm, task, work
+from tests.tui.swarms import begin, fail, land, run_counts, small, spawn, swarm, task, work
 from tui.format.filters import FilterError, agent_filter, event_filter, handoff_filter
 from tui.format.tree_rows import Order, flatten
-from tui.format.view import RunCounts, View, run_counts
+from tui.format.view import RunCounts, View
 
 
 def test_parents_come_before_children_and_a_folded_planner_hides_its_own() -> None:

@@ -11,11 +11,11 @@ from engine.domain.types import AgentId, AgentState, CallId, ModelName, TaskId, 
 from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow, ToolCallRow
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import START, FakeSession
-from tests.tui.swarms import small, task
+from tests.tui.swarms import run_counts, small, task
 from tui.bridge import Event
 from tui.format.limits import active_limits
 from tui.format.text import Line
-from tui.format.view import View, run_counts
+from tui.format.view import View
 from tui.sessions.live_agent import LiveAgentTracker
 from tui.sessions.session import LiveAgent
 from tui.widgets.agent_details import now_lines, task_lines
