@@ -250,9 +250,9 @@ def _(e: events.EnvironmentSurveyed) -> Words:
 
 @_describes(events.CheckFinished)
 def _(e: events.CheckFinished) -> Words:
-    verdict = "passed" if e.check.passed else "failed"
-    tone = Tone.GOOD if e.check.passed else Tone.BAD
-    return tone, f"check {verdict} on {e.check.commit[:10]} in {e.check.wall_s:.1f} s{how_checked(e.check)}"
+    verdict = "timed out" if e.check.exit is None else f"failed with exit status {e.check.exit}"
+    tone, verdict = (Tone.GOOD, "passed") if e.check.passed else (Tone.BAD, verdict)
+    return tone, f"check {verdict} on {e.check.commit[:10]} in {e.check.wall_s:.1f} s{_how_checked(e.check)}"
 
 
 @_describes(events.Published)
@@ -262,7 +262,7 @@ def _(e: events.Published) -> Words:
     return Tone.ROUTINE, f"published trunk {e.trunk[:10]}{f' and green {e.green[:10]}' if e.green else ''}"
 
 
-def how_checked(check: b.Check) -> str:
+def _how_checked(check: b.Check) -> str:
     """What a check started from, as the end of its line; empty in journals that do not say."""
     if check.overrules:
         return f", from nothing; it {'failed' if check.passed else 'passed'} on earlier builds, which were discarded"

@@ -3,8 +3,8 @@
 from functools import singledispatch
 from textwrap import wrap
 
-from tui.bridge import Check, Event, HandoffStatus, LandingState, LoadLimit, Micros, Role, Snapshot, TaskState, events
-from tui.format.event_lines import describe, how_checked, note_line
+from tui.bridge import Event, HandoffStatus, LandingState, LoadLimit, Micros, Role, Snapshot, TaskState, events
+from tui.format.event_lines import describe, note_line
 from tui.format.numbers import count, counted, dollars
 from tui.format.text import clean, one_line
 from tui.terminal.output import Output
@@ -126,6 +126,8 @@ _AS_ON_SCREEN: dict[type, bool] = {
     events.LoadLimited: True,
     events.IntentVersioned: True,
     events.GreenMoved: False,
+    events.TaskAmended: False,
+    events.EnvironmentSurveyed: False,
 }
 """Events whose line is the same as on the screen, and whether it is written whatever the rate."""
 
@@ -228,11 +230,6 @@ def _(body: events.TaskHeld, event: Event, snapshot: Snapshot) -> News:
 
 
 @news_of.register
-def _(body: events.TaskAmended, event: Event, snapshot: Snapshot) -> News:
-    return f"task amended ({', '.join(body.changed)}): {body.spec.title}", False
-
-
-@news_of.register
 def _(body: events.TaskEnded, event: Event, snapshot: Snapshot) -> News:
     if body.state in (TaskState.LANDED, TaskState.UNCHANGED):
         return None
@@ -247,17 +244,8 @@ def _(body: events.BaseSurveyed, event: Event, snapshot: Snapshot) -> News:
 
 
 @news_of.register
-def _(body: events.EnvironmentSurveyed, event: Event, snapshot: Snapshot) -> News:
-    return describe(event).text, False
-
-
-@news_of.register
 def _(body: events.CheckFinished, event: Event, snapshot: Snapshot) -> News:
-    check: Check = body.check
-    if check.passed:
-        return f"check passed on {check.commit[:9]} in {check.wall_s:.1f} s{how_checked(check)}", False
-    how = "timed out" if check.exit is None else f"failed with exit status {check.exit}"
-    return f"check {how} on {check.commit[:9]} after {check.wall_s:.1f} s{how_checked(check)}", True
+    return describe(event).text, not body.check.passed
 
 
 @news_of.register
