@@ -20,6 +20,9 @@ from tests.tui.owners import Owner, until
 from tests.tui.tmux import TMUX, Tmux, in_tmux
 from tui.bridge import RunListing, list_runs
 
+pytestmark = pytest.mark.timeout(900)
+"""More than all waits together may take on a busy machine: then the failed wait says what the screen showed."""
+
 STARTED = "demo markdown --speed 0.3 --workers 8 --check ''"
 QUICK = "rehearsal:markdown?speed=0"
 HELD = "root/blocks"
