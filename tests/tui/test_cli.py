@@ -24,7 +24,7 @@ from tui.commands.scratch import scratch_repo
 FIELDS = {
     *("run", "state", "exit_status", "repo", "base", "trunk", "green", "agents", "tasks", "landings", "handoffs"),
     "notes",
-    *("tokens", "usd", "wall_s", "landed_per_hour", "check", "error_rate", "db", "unpublished", "fetch"),
+    *("tokens", "usd", "wall_s", "landed_per_hour", "check", "error_rate", "load_limit", "db", "unpublished", "fetch"),
     *("sandbox_level", "sandbox_not_guaranteed", "sandbox_granted", "sandbox_tools"),
 }
 GIT = shutil.which("git")
