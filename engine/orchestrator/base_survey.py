@@ -6,6 +6,7 @@ because what made it fail is often repaired outside of the repository.
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 from msgspec.structs import replace
 
@@ -20,35 +21,48 @@ from engine.ports.protocols import Output, WorkspaceLost
 from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
 
+Work = Callable[[], Coroutine[None, None, None]]
 SURVEYING = "checking the base commit in a clean copy"
+LOOK_S = 3.0
+"""Seconds that the first model call waits for the look at the environment once the base is checked."""
 
 
 class BaseSurvey:
-    """Surveys the base once in a run, and has the setup command run in each process."""
+    """Surveys the base once in a run, and has the setup command run in each process. `guarded` runs the look at the
+    environment, so that an error in it ends the run."""
 
-    def __init__(self, host: Host, reconciler: Reconciler) -> None:
+    def __init__(
+        self, host: Host, reconciler: Reconciler, guarded: Callable[[Work], Coroutine[None, None, None]]
+    ) -> None:
         self._host = host
         self._reconciler = reconciler
+        self._guarded = guarded
+        self._checked = asyncio.Event()
+        self._looking: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Survey the base unless that is done, and prepare workspaces with the setup command.
 
         The look at the environment runs beside the check, unless the setup command has to make what there is to see.
-        If the check has left builds to start from, agents will find those, too, and the look begins again.
+        If the check has left builds to start from, agents will find those, too, and the look begins again. On a loaded
+        machine it takes long: after LOOK_S the run goes on, and planners are told later.
         """
         workspaces = self._host.workspaces
-        looking = None if workspaces.setup else asyncio.create_task(self._look())
-        try:
-            if self._host.checker is not None or workspaces.setup:
-                await self._check()
-            early = looking is not None and not workspaces.has_builds
-            found = await looking if looking is not None and early else await self._look()
-        finally:
-            if looking is not None:
-                looking.cancel()
-                await asyncio.gather(looking, return_exceptions=True)
-        if found is not None:
-            self._host.record(Draft(e.EnvironmentSurveyed(found)), *self._told_anew(found))
+        if not workspaces.setup:
+            self._looking = asyncio.ensure_future(self._guarded(self._look))
+        if self._host.checker is not None or workspaces.setup:
+            await self._check()
+        if self._looking is None or workspaces.has_builds:
+            await self.close()
+            self._looking = asyncio.ensure_future(self._guarded(self._look))
+        self._checked.set()
+        await asyncio.wait([self._looking], timeout=LOOK_S)
+
+    async def close(self) -> None:
+        """End the look at the environment."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
 
     async def _check(self) -> None:
         host, snapshot = self._host, self._host.snapshot
@@ -76,18 +90,20 @@ class BaseSurvey:
         short = replace(check, output=check.output[-OUTPUT_SHOWN:])
         await host.durable(host.record(Draft(e.BaseSurveyed(t.BaseSurvey(short, advice, kept is not None)))))
 
-    async def _look(self) -> Environment | None:
-        """What commands find in copies as agents get them; None if an earlier process looked on the same terms."""
+    async def _look(self) -> None:
+        """Look up what commands find, in copies as agents get them, unless an earlier process did on the same terms."""
         host, probe, known = self._host, self._host.environment, self._host.snapshot.environment
         if probe is None or (known is not None and known.conditions == probe.conditions):
-            return None
+            return
         intent = host.snapshot.intent
-        return await probe.look(host.snapshot.base, intent.text if intent is not None else "")
+        found = await probe.look(host.snapshot.base, intent.text if intent is not None else "")
+        await self._checked.wait()
+        host.record(Draft(e.EnvironmentSurveyed(found)), *self._told_anew(found))
 
     def _told_anew(self, found: Environment) -> list[Draft]:
-        """Messages to planners at work that were told otherwise. A worker's task is over before long."""
+        """Messages to planners at work that were told otherwise, or nothing. A worker's task is over before long."""
         known, lines = self._host.snapshot.environment, found_lines(found)
-        if known is None or found_lines(known) == lines:
+        if known is not None and found_lines(known) == lines:
             return []
         text = self._host.prompts["environment_changed"].render(lines=bullets(lines))
         planners = [each for each in self._host.snapshot.agents.values() if each.role is t.Role.PLANNER]

@@ -53,7 +53,7 @@ class Swarm:
         self.supervisor = Supervisor(host, self.fail, self._wake.set)
         self._pathologies = PathologyMonitor(host, self._wake.set)
         self._checks = CheckSchedule(host)
-        self._base_survey = BaseSurvey(host, self._checks.reconciler)
+        self._base_survey = BaseSurvey(host, self._checks.reconciler, self.supervisor.guarded)
         self.publisher = Publisher(host)
         self._answers = AwaitedAnswers(host)
         self._sampler = Sampler(host, self._wake.set)
@@ -233,7 +233,7 @@ class Swarm:
         finally:  # also if a second signal interrupts the draining
             for task in (*agents, *helpers):
                 task.cancel()
-            await asyncio.gather(*agents, *helpers, return_exceptions=True)
+            await asyncio.gather(*agents, *helpers, self._base_survey.close(), return_exceptions=True)
         if (outcome := self._outcome) is not None:
             await self.publisher.publish()
             outcome = run_end.published(outcome, self.snapshot)

@@ -1,5 +1,6 @@
 """Meters with values that a test sets, and a project check that a test defines."""
 
+import asyncio
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -81,9 +82,11 @@ class SteadyEnvironment:
             limits=("10m a command", "4GiB of memory"),
         )
         self.looked: list[CommitId] = []
+        self.delay_s = 0.0
         self._power = power
 
     async def look(self, commit: CommitId, intent: str) -> Environment:
+        await asyncio.sleep(self.delay_s)
         await self._power.needed()
         self.looked.append(commit)
         return replace(self.found, conditions=self.conditions)

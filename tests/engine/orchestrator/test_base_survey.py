@@ -215,7 +215,7 @@ def test_planners_at_work_are_told_what_other_settings_have_changed() -> None:
         w.environment.found = replace(w.environment.found, network=True)
         await (await resumed(w)).run()
         told = w.models.asked[-1].request.messages[-1].text
-        assert "# Notice\n\nThe settings have changed, and with them what commands find. It is now:\n\n- " in told
+        assert "# Notice\n\nThis is what commands find now:\n\n- " in told
         assert "- commands reach the network\n" in told
 
     simulated.simulate(main)
@@ -295,6 +295,39 @@ def test_the_environment_is_looked_up_beside_the_check_and_again_if_that_left_bu
         kinds = run.kinds()
         assert kinds.count("environment_surveyed") == 1
         assert kinds.index("base_surveyed") < kinds.index("environment_surveyed") < kinds.index("agent_spawned")
+
+
+def test_a_run_does_not_wait_long_for_the_look_at_the_environment_and_planners_are_told_later() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        async def thinks(model: ModelName, request: Request) -> Turn:
+            if "# Notice" not in str(request.messages):
+                await asyncio.sleep(40)
+                return turn(call("wait"))
+            return hands_off(model, request)
+
+        w = simulated.world(clock, thinks)
+        w.environment.delay_s = 60.0
+        swarm = fresh(w, check=True)
+        seen: list[str] = []
+        swarm.on_change(lambda event: seen.append(event.kind))
+        await swarm.run()
+        assert seen.index("agent_spawned") < seen.index("environment_surveyed")
+        first, last = w.models.asked[0].request.messages, w.models.asked[-1].request.messages
+        assert "## Environment" not in str(first)
+        assert "This is what commands find now:\n\n- `python3` 3.14.0" in last[-1].text
+
+    simulated.simulate(main)
+
+
+def test_a_look_at_the_environment_that_goes_on_ends_with_the_run() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, hands_off)
+        w.environment.delay_s = 10_000.0
+        await fresh(w, check=True).run()
+        assert clock.monotonic() < 60
+        assert w.environment.looked == []
+
+    simulated.simulate(main)
 
 
 def test_a_setup_command_comes_before_the_look_at_the_environment() -> None:
