@@ -1,12 +1,14 @@
 """The main screen: the panes of one run, with a header above and a footer of keys below."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.timer import Timer
 
 from tui.format.text import Line, Span
 from tui.input.handlers import handles
@@ -34,6 +36,8 @@ from tui.widgets.tab_strip import Footer, StripWidget, TabStrip
 POLL_S = 0.2
 FIRST_POLL_S = 0.02
 """The interval until the first snapshot arrives, so that it shows without delay."""
+DETAIL_S = 0.1
+"""The shortest time between the details of two agents."""
 KEY_STEPS = 3
 """Steps of the event loop from a key's arrival to its paint."""
 
@@ -72,6 +76,8 @@ class MainScreen(Actionable, PaintingScreen[None]):
             ReplayControls(self),
         )
         self._attention = -1
+        self._next_detail: Timer | None = None
+        self._detail_at = -DETAIL_S
         self._ticks = 0
 
     def compose(self) -> ComposeResult:
@@ -152,6 +158,18 @@ class MainScreen(Actionable, PaintingScreen[None]):
         self.query_one(Footer).set_scopes(scopes, self.host.context())
 
     def _agent_selected(self) -> None:
+        """Name the selected agent, and show its detail: at once, but while a key is held only ten times a second."""
+        retitle(self.panes, Pane.DETAIL)
+        if self._next_detail is not None:
+            return
+        left = self._detail_at + DETAIL_S - time.monotonic()
+        if left > 0:
+            self._next_detail = self.set_timer(left, self._show_detail)
+        else:
+            self._show_detail()
+
+    def _show_detail(self) -> None:
+        self._next_detail, self._detail_at = None, time.monotonic()
         self.panes.detail.update()
         retitle(self.panes)
         self._show_keys()

@@ -11,9 +11,11 @@ from tui.widgets.events import EventList
 from tui.widgets.handoffs import HandoffList
 
 
-def retitle(panes: Panes) -> None:
-    """Update the titles of all panes."""
+def retitle(panes: Panes, *which: Pane) -> None:
+    """Update the titles of the panes: of all, if none is named."""
     for number, pane in enumerate(PANES, 1):
+        if which and pane not in which:
+            continue
         words = [clean(word).replace("\n", " ") for word in _words(panes, pane) if word]
         if panes.zoomed and pane is panes.pane:
             words.append(f"{panes.host.keymap.shown('focus.unzoom')} shows all panes")

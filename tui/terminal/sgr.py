@@ -12,6 +12,9 @@ _EXTENDED = {"2": 5, "5": 3}
 _SEEN_ON_BLANKS = {"4", "7", "9", "21", "53"}
 """Underlined, reversed and struck through; other attributes show on letters only."""
 
+_WEIGHTS = {"1", "2"}
+"""Bold and faint: one code ends both."""
+
 
 class _Style(NamedTuple):
     attributes: tuple[str, ...] = ()
@@ -76,9 +79,13 @@ def _change(now: _Style, wanted: _Style) -> str:
     if wanted == _PLAIN:
         return "\x1b[0m"
     codes: list[str] = []
-    if set(now.attributes) - set(wanted.attributes):
-        now = _PLAIN
-        codes = ["0"]
+    if gone := set(now.attributes) - set(wanted.attributes):
+        if gone <= _WEIGHTS:
+            now = now._replace(attributes=tuple(each for each in now.attributes if each not in _WEIGHTS))
+            codes = ["22"]
+        else:
+            now = _PLAIN
+            codes = ["0"]
     codes += [attribute for attribute in wanted.attributes if attribute not in now.attributes]
     if now.colour != wanted.colour:
         codes.append(wanted.colour)

@@ -1,5 +1,6 @@
 """Views that paint themselves line by line: they render only visible lines and repaint only what changed."""
 
+import time
 from itertools import groupby
 from typing import ClassVar
 
@@ -18,6 +19,9 @@ from tui.input.handlers import handles
 from tui.input.keys_in_force import DEFAULT
 from tui.style.theme import Palette
 from tui.widgets.actionable import Actionable
+
+HELD_S = 0.1
+"""Seconds between two moves within which they are of a key that is held."""
 
 
 def strip_of(line: Line, palette: Palette, cells: int, base: str = "on:background") -> Strip:
@@ -79,6 +83,10 @@ class LineView(Actionable, ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._painted: dict[int, Line] = {}
         self._thumb = range(0)
+        self._moved = 0, 0.0
+        """The last move, and when it was."""
+        self._leap = 0
+        """How many lines more than necessary a move scrolls."""
 
     # --- for subclasses ---------------------------------------------------------------------------------------
 
@@ -206,14 +214,23 @@ class LineView(Actionable, ScrollView, can_focus=True):
             return
         top, rows = self.scroll_offset.y, self.rows
         if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False, force=True)
+            self.scroll_to(y=self.cursor - self._leap, animate=False, force=True)
         elif self.cursor >= top + rows:
-            self.scroll_to(y=self.cursor - rows + 1, animate=False, force=True)
+            self.scroll_to(y=self.cursor - rows + 1 + self._leap, animate=False, force=True)
 
     def move(self, by: int) -> None:
-        """Move the cursor, or scroll a view without one."""
+        """Move the cursor, or scroll a view without one.
+
+        While a key is held, the cursor that leaves the view takes a page with it: every line that scrolls is
+        painted again, and with each key nobody could read them.
+        """
         if self.HAS_CURSOR:
+            now = time.monotonic()
+            held = self._moved[0] == by and now - self._moved[1] < HELD_S
+            self._moved = by, now
+            self._leap = max(0, self.rows - 2) if held else 0
             self.cursor = max(0, min(self.line_count() - 1, self.cursor + by))
+            self._leap = 0
         else:
             self.scroll_to(y=self.scroll_offset.y + by, animate=False)
 

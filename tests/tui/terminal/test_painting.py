@@ -5,6 +5,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -96,12 +97,54 @@ async def test_a_key_is_painted_in_one_frame_without_a_layout(
         main = main_of(app)
         layouts: list[bool] = []
         monkeypatch.setattr(main, "_refresh_layout", lambda *_, **options: layouts.append(True))
+        monkeypatch.setattr("tui.screens.main.DETAIL_S", 3600.0)  # the detail of the last agents comes later
         before = len(picture.frames)
         for key in "jjjkkj":
             await pilot.press(key)
         assert len(picture.frames) == before + 6
         assert not layouts
         assert picture.text == painted(app)
+
+
+async def test_a_held_key_shows_the_detail_of_the_first_and_of_the_last_agent(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_on(session())
+    async with app.run_test(size=SIZE) as pilot:
+        await _paint(pilot)
+        main = main_of(app)
+        await pilot.press("j")
+        first = app.view.path_of(app.view.selected)
+        monkeypatch.setattr("tui.screens.main.DETAIL_S", 3600.0)
+        paths: list[str] = []
+        for _ in range(8):
+            await pilot.press("j")
+            paths.append(app.view.path_of(app.view.selected))
+            assert re.search(rf"2 detail · \S+ \w+ · {paths[-1]} ", picture.text)
+            assert re.search(rf"agent +{first} ·", main.panes.detail.body.copied_text())
+        assert len({first, *paths}) == 9
+        main._show_detail()
+        await _paint(pilot)
+        assert re.search(rf"agent +{paths[-1]} ·", main.panes.detail.body.copied_text())
+        assert picture.text == painted(app)
+
+
+async def test_a_held_key_scrolls_by_pages_and_keeps_the_cursor_in_view(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.widgets.lines.HELD_S", 3600.0)
+    app = app_on(session())
+    async with app.run_test(size=SIZE) as pilot:
+        await _paint(pilot)
+        tree = main_of(app).panes.agents
+        tops: list[int] = []
+        for key in ["j"] * 4 * tree.rows + ["k"] * 4 * tree.rows:
+            await pilot.press(key)
+            top = tree.scroll_offset.y
+            assert top <= tree.cursor < top + tree.rows
+            tops.append(top)
+        assert tree.cursor == tops[-1] == 0
+        assert sum(before != after for before, after in pairwise(tops)) <= 12
 
 
 async def test_a_key_renders_only_the_rows_that_it_changed(picture: Picture, rendered: Counter[str]) -> None:

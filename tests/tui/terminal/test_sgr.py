@@ -42,6 +42,8 @@ def styled(style: tuple[set[str], str, str], codes: str) -> tuple[set[str], str,
     for code in re.findall(r"[34]8;2;\d+;\d+;\d+|[34]8;5;\d+|\d+", codes or "0"):
         if code == "0":
             attributes, colour, ground = set(), "", ""
+        elif code == "22":
+            attributes -= {"1", "2"}
         elif re.fullmatch(r"38;.*|3\d|9\d", code):
             colour = code.removesuffix("39")
         elif re.fullmatch(r"48;.*|4\d|10\d", code):
@@ -66,7 +68,7 @@ def test_a_shortened_frame_paints_the_same(seed: int) -> None:
 
 def test_a_style_is_sent_once_for_neighbours_and_only_what_changes() -> None:
     frame = "\x1b[1;31;44ma\x1b[0m\x1b[1;31;44mb\x1b[0m\x1b[31;44mc\x1b[0m\x1b[32;44md\x1b[0m\x1b[35;44m  \x1b[0me"
-    assert shortened(frame) == "\x1b[1;31;44mab\x1b[0;31;44mc\x1b[32md  \x1b[0me"
+    assert shortened(frame) == "\x1b[1;31;44mab\x1b[22mc\x1b[32md  \x1b[0me"
 
 
 def test_what_is_no_style_passes_unchanged() -> None:
