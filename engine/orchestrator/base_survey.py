@@ -1,8 +1,8 @@
 """The survey of the base: whether the commit that a run starts from passes the check in a clean copy, and what agents'
 commands find in one.
 
-The check comes before the first model call. A passed one is kept for later runs on the same commit; a failed one is not,
-because what made it fail is often repaired outside of the repository.
+The check comes before the first model call. A passed one is kept for later runs on the same commit; a failed one is
+not, because what made it fail is often repaired outside of the repository.
 """
 
 import asyncio
