@@ -1,6 +1,7 @@
 """Converts durations and sizes as people write them, `8h`, `10m30s`, `4GiB`, and writes numbers as agents read them."""
 
 import re
+from functools import lru_cache
 
 from engine.domain.errors import ErrorKind, SwarmError
 
@@ -20,6 +21,7 @@ LONGEST_S = 3_660 * 86_400.0
 """Ten years. A longer duration is a typing mistake, and would overflow timers."""
 
 
+@lru_cache(maxsize=256)
 def duration_s(text: str) -> float:
     """A duration such as `45m` or `10m30s`, in seconds. Raises SwarmError (settings)."""
     compact = re.sub(r"\s+", "", text.lower())

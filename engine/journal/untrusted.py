@@ -112,7 +112,7 @@ def connect(address: str, wait_s: float = BUSY_S) -> sqlite3.Connection:
 def log_size(path: Path) -> int:
     """Bytes of the journal's write-ahead log."""
     try:
-        return Path(f"{path}-wal").stat().st_size
+        return os.stat(f"{path}-wal").st_size
     except OSError:
         return 0
 

@@ -4,6 +4,7 @@ No transport is used, because the configuration of the user's repository decides
 uses configuration of the engine's own.
 """
 
+import asyncio
 import errno
 import os
 import re
@@ -52,10 +53,7 @@ async def publish(trunk_git: Path, root: Path, run: str, names: Sequence[str]) -
 
 async def _publish(trunk_git: Path, root: Path, run: str, names: Sequence[str]) -> str:
     trunk, user = Git(trunk_git, git_dir=trunk_git), Git(root, timeout_s=USER_REPO_TIMEOUT_S)
-    await _require_same_repo(user)
-    found = await user.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--show-object-format")
-    folder, _, object_format = os.fsdecode(found.out).removesuffix("\n").rpartition("\n")
-    common = Path(folder)
+    common, object_format = await _same_repo(user)
     checked_out = await _checked_out_branches(user) | _returned_to(common)
     settings = await _settings(user)
     skipped = []
@@ -115,7 +113,8 @@ async def _update(trunk: Git, refs: Git, common: Path, target: str, new: str) ->
     await _send_objects(trunk, refs, common / "objects", new)
     result = await refs.run("update-ref", "--no-deref", target, new, old or "0" * len(new), accept=range(256))
     if result.exit == 0:
-        _sync(common / "reftable", *[folder for folder in (common / target).parents if folder.is_relative_to(common)])
+        above = [folder for folder in (common / target).parents if folder.is_relative_to(common)]
+        await asyncio.to_thread(_sync, common / "reftable", *above)
         return ""
     return _reason(result, common / target)
 
@@ -152,12 +151,19 @@ async def _commit_at(refs: Git, target: str) -> str:
     return (await refs.run("rev-parse", "--verify", "--quiet", target, accept=range(256))).text
 
 
-async def _require_same_repo(user: Git) -> None:
-    """Refuse a repository further up, in which git finds itself once the user's is gone. Raises SwarmError (git)."""
-    prefix = await user.run("rev-parse", "--show-prefix", accept=range(256))
-    if prefix.exit or prefix.text:
+async def _same_repo(user: Git) -> tuple[Path, str]:
+    """The git folder that all work trees of the user's repository share, and the format of its objects.
+
+    Refuses a repository further up, in which git finds itself once the user's is gone. Raises SwarmError (git).
+    """
+    asked = ("--show-prefix", "--path-format=absolute", "--git-common-dir", "--show-object-format")
+    found = await user.run("rev-parse", *asked, accept=range(256))
+    prefix, _, rest = os.fsdecode(found.out).removesuffix("\n").partition("\n")
+    if found.exit or prefix:
         hint = "was it moved or deleted during the run?"
         raise SwarmError(ErrorKind.GIT, f"{path_text(user.cwd)} is not the top folder of a git repo any more", hint)
+    folder, _, object_format = rest.rpartition("\n")
+    return Path(folder), object_format
 
 
 async def _send_objects(trunk: Git, refs: Git, objects: Path, commit: str) -> None:
@@ -191,7 +197,7 @@ async def _send_objects(trunk: Git, refs: Git, objects: Path, commit: str) -> No
         )
     if stored.exit:
         raise _failed(objects, stored)
-    _sync(*folders, objects)
+    await asyncio.to_thread(_sync, *folders, objects)
 
 
 def _sync(*folders: Path) -> None:
