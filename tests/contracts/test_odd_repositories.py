@@ -12,6 +12,7 @@ from engine.repo.changes import scan
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
+from engine.sandbox.session import SandboxSession
 from tests.contracts.workspace_kinds import KINDS
 from tests.engine.repo.user_repo import UserRepo
 
@@ -186,6 +187,24 @@ async def test_a_new_file_has_the_line_ends_of_attributes_or_neighbours(
         ("/elsewhere", "1\n", b"1\n"),
     ):
         assert await workspace.encode_new(path, text) == expected, path
+    await workspaces.close()
+
+
+async def test_the_line_end_of_a_new_file_takes_one_request_however_many_files_are_beside_it(
+    tmp_path: Path, settings: SandboxSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = UserRepo.make(tmp_path / "repo", {f"win/{number}.cs": b"a\r\n" for number in range(40)})
+    trunk, workspaces = await start(tmp_path, repo.root, settings)
+    workspace = await workspaces.open(AGENT, trunk.base)
+    ask, asked = SandboxSession.ask, list[bytes]()
+
+    async def counted(self: SandboxSession, what: bytes, *fields: bytes) -> list[bytes]:
+        asked.append(what)
+        return await ask(self, what, *fields)
+
+    monkeypatch.setattr(SandboxSession, "ask", counted)
+    assert await workspace.encode_new("win/deeper/new.cs", "1\n") == b"1\r\n"
+    assert asked == [b"line_end"]
     await workspaces.close()
 
 

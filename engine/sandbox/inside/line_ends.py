@@ -19,10 +19,9 @@ def line_end_beside(root: bytes, path: bytes) -> list[bytes]:
 
     LF if there are none. Scripts do not count: they have to end lines in LF.
     """
-    parts = parts_of(root, path)
-    while parts:
-        new = parts.pop()
-        prefix = b"".join(part + b"/" for part in parts)
+    *folders, new = parts_of(root, path) or [b""]
+    for depth in range(len(folders), -1, -1):
+        prefix = b"".join(part + b"/" for part in folders[:depth])
         try:
             fd = open_beneath(root, prefix, os.O_RDONLY | os.O_DIRECTORY)
         except (Refused, OSError):
