@@ -10,7 +10,8 @@ from engine.repo.git.objects import Differences, NewObjects, ObjectId
 class Change(Struct, frozen=True):
     """A commit with one parent, `base`, and its tree. `objects` holds its objects that are not on disk yet.
 
-    `known_differences` is what differs between the two trees, if that is known without comparing them.
+    `known_differences` is what differs between the two trees, if that is known without comparing them, and `lines` how
+    many lines that adds and removes, if they have been counted.
     """
 
     commit: CommitId
@@ -19,6 +20,7 @@ class Change(Struct, frozen=True):
     tree: ObjectId
     objects: NewObjects | None = None
     known_differences: Differences | None = None
+    lines: tuple[int, int] | None = None
 
     def differences(self, objects: NewObjects) -> Differences:
         """What differs between the tree of its base and its own. `objects` can read both."""

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from engine.ports.protocols import WorkspaceError
 from engine.repo.changes.scan import Scan
 from engine.repo.git.ignores import Rules
+from engine.repo.git.line_counts import changed_lines
 from engine.repo.git.objects import Differences, NewObjects, ObjectId, ObjectStore, TreeEntry
 from engine.repo.git.trees import Content
 
@@ -48,7 +49,8 @@ class BuildRequest(Struct, frozen=True):
 class BuiltCommit(Struct, frozen=True):
     """A commit, its tree and the new objects of both; or in `rejected` why the change cannot land.
 
-    `differences`: what the commit's tree changes in the tree it was built from.
+    `differences`: what the commit's tree changes in the tree it was built from; `lines`: how many that adds and
+    removes, if they have been counted.
     `left_out`: paths of the workspace that are not in the commit, and why.
     """
 
@@ -57,6 +59,7 @@ class BuiltCommit(Struct, frozen=True):
     objects: dict[ObjectId, tuple[bytes, bytes]] = {}
     delta_bases: dict[ObjectId, ObjectId] = {}
     differences: Differences = {}
+    lines: tuple[int, int] | None = None
     rejected: str = ""
     left_out: dict[str, str] = {}
 
@@ -95,11 +98,11 @@ def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildReques
             return None
         new = NewObjects(store)
         built = build_commit(new, request.root, request.base, contents, request.message, request.at)
+        if content_size(new) > MAX_IN_MEMORY:
+            return None
+        return replace(built, lines=changed_lines(new, built.differences.values()), left_out=scan.left_out)
     except (WorkspaceError, OSError, ValueError, KeyError, pygit2.GitError):
         return None  # the caller will meet the same error and report it
-    if content_size(new) > MAX_IN_MEMORY:
-        return None
-    return replace(built, left_out=scan.left_out)
 
 
 def may_convert(scan: Scan) -> bool:

@@ -52,8 +52,8 @@ class PendingChanges:
         new = NewObjects(self.store)
         new.unwritten, new.delta_bases = built.objects, built.delta_bases
         commit, base_tree = CommitId(built.commit.hex()), self.tree_of(base)
-        differences = built.differences if self.tree_of(received) == base_tree else None
-        change = Change(commit, base, base_tree, built.tree, new, differences)
+        known = (built.differences, built.lines) if self.tree_of(received) == base_tree else (None, None)
+        change = Change(commit, base, base_tree, built.tree, new, *known)
         if not self._in_memory or content_size(new) > MAX_IN_MEMORY:
             self.write(change)
         else:

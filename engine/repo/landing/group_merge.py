@@ -16,9 +16,9 @@ from engine.domain.os_text import path_text
 from engine.domain.types import CommitId, LandingState
 from engine.ports.protocols import LandResult
 from engine.repo.changes.change import Change, message_bytes
+from engine.repo.git.line_counts import changed_lines
 from engine.repo.git.objects import FILE_MODES, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, ObjectStore, TreeEntry
 from engine.repo.landing import line_merge
-from engine.repo.landing.line_counts import changed_lines
 
 COMMITTER = "swarm-tui <swarm@localhost>"
 CONFLICT_MESSAGE = "conflicts of a merge, with markers\n"
@@ -191,7 +191,7 @@ class GroupMerge:
         message = message_bytes(request.message)
         commit = CommitId(self.new.commit(tree, [self.tip], COMMITTER, self._at, message).hex())
         large = large_files(self.new, edits)
-        added, removed = self._lines(changed)
+        added, removed = (not merge.overlapping and merge.change.lines) or self._lines(changed)
         result = LandResult(
             *(LandingState.MERGED, self.tip, commit, paths),
             large=large,
@@ -221,7 +221,7 @@ class _PathMerge:
 
     def __init__(self, new: NewObjects, change: Change, root: ObjectId) -> None:
         self._new = new
-        self._change = change
+        self.change = change
         self._root = root
         self.edits: dict[bytes, TreeEntry | None] = {}
         self.file_merges: dict[FileMerge, bytes] = {}
@@ -231,7 +231,7 @@ class _PathMerge:
 
     def run(self) -> bool:
         """Find `edits` and `file_merges`; False when only git can merge the change."""
-        changed = self._change.differences(self._new)
+        changed = self.change.differences(self._new)
         return all(self._merge_path(path, base, theirs) for path, (base, theirs) in changed.items())
 
     def _merge_path(self, path: bytes, base: TreeEntry | None, theirs: TreeEntry | None) -> bool:
@@ -260,7 +260,7 @@ class _PathMerge:
         for folder in _parents(path):
             found = self._new.entry(self._root, folder)
             if found is None:
-                return self._new.entry(self._change.base_tree, folder) is None
+                return self._new.entry(self.change.base_tree, folder) is None
             if found[0] != TREE_MODE:
                 return False
         return True
@@ -268,9 +268,9 @@ class _PathMerge:
     def _can_delete(self, path: bytes) -> bool:
         """Whether the folder that the deletion removes, if any, is on trunk as it was in the change's base."""
         for folder in _parents(path):
-            left = self._new.entry(self._change.tree, folder)
+            left = self._new.entry(self.change.tree, folder)
             if left is None or left[0] != TREE_MODE:
-                return self._new.entry(self._root, folder) == self._new.entry(self._change.base_tree, folder)
+                return self._new.entry(self._root, folder) == self._new.entry(self.change.base_tree, folder)
         return True
 
 

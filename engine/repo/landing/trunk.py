@@ -22,6 +22,7 @@ from engine.repo.changes.change import message_bytes
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.commit_patch import patch_between
 from engine.repo.git.git import GitTimeoutError, disk_error
+from engine.repo.git.line_counts import count_lines
 from engine.repo.git.objects import UNLANDED, NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
 from engine.repo.git.pack_writer import Pack
@@ -29,7 +30,6 @@ from engine.repo.git.refs import Refs
 from engine.repo.git.sizes import file_sizes
 from engine.repo.landing.group_merge import CONFLICT_MESSAGE, MERGE_MESSAGE, GroupMerge, LandingRequest
 from engine.repo.landing.history import TrunkHistory
-from engine.repo.landing.line_counts import count_lines
 from engine.repo.landing.line_merge import lie_apart
 from engine.repo.landing.merge import GitMerger
 from engine.repo.landing.trunk_objects import (
