@@ -5,7 +5,7 @@ contents that are not certain, for all changes of a group at once.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import pygit2
@@ -25,6 +25,8 @@ CONFLICT_MESSAGE = "conflicts of a merge, with markers\n"
 MERGE_MESSAGE = "trunk with a change that has not landed\n"
 
 _ATTRIBUTES = b".gitattributes"
+_BESIDE = b".swarm-merge-"
+"""How the folders begin in which git merges further contents of a path at the same time."""
 
 
 @dataclass(eq=False)
@@ -80,6 +82,7 @@ class GroupMerge:
         self.conflicted = NewObjects(store)
         self.results: list[tuple[LandingRequest, LandResult]] = []
         self.file_merges: dict[bytes, FileMerge] = {}
+        """What git has to merge, by the path at which it does so."""
         self._root = root
         self._on_trunk = on_trunk
         self._read_change = read_change
@@ -95,15 +98,25 @@ class GroupMerge:
         for_git: list[LandingRequest] = []
         for request in requests:
             merge = self._merge_paths(request)
-            if merge is None or (merge.file_merges and self._attributes_changed):
+            if merge is None or (merge.file_merges and self._attributes_changed) or merge.is_beside():
                 for_git.append(request)
             elif missing := [file for file in merge.file_merges if not self._is_merged(file)]:
                 waiting.append(request)
                 for file in missing:
-                    self.file_merges.setdefault(file.path, file)
+                    self._add_file_merge(file)
             else:
                 self.results.append((request, self._finish(request, merge)))
         return waiting, for_git
+
+    def _add_file_merge(self, file: FileMerge) -> None:
+        """Have git merge a file. A further merge of one path is done beside it, unless attributes may depend on the
+        path: then it waits for the next round."""
+        place, further = file.path, 0
+        while self.file_merges.get(place, file) != file:
+            further += 1
+            place = b"%s%d/%s" % (_BESIDE, further, file.path)
+        if not further or not self._attributes_may_apply(file.path, (b"",)):
+            self.file_merges[place] = file
 
     def _merge_paths(self, request: LandingRequest) -> "_PathMerge | None":
         change = request.change or self._read_change(request.commit)
@@ -133,24 +146,21 @@ class GroupMerge:
         self._add_merged(file, MergedFile(True, data))
         return True
 
-    def _attributes_may_apply(self, path: bytes) -> bool:
-        """Whether the tip's `.gitattributes`, or local attributes, may change how a file's content is merged."""
+    def _attributes_may_apply(self, path: bytes, words: Collection[bytes] = line_merge.MERGE_ATTRIBUTES) -> bool:
+        """Whether local attributes, or the tip's `.gitattributes` with one of the words, may change how a file's
+        content is merged."""
         if self.new.store.local_attributes:
             return True
         for folder in (b"", *(parent + b"/" for parent in _parents(path))):
             found = self.new.entry(self._root, folder + _ATTRIBUTES)
-            if (
-                found is not None
-                and found[0] in FILE_MODES
-                and any(word in self.new.read(found[1]) for word in line_merge.MERGE_ATTRIBUTES)
-            ):
+            if found is not None and found[0] in FILE_MODES and any(word in self.new.read(found[1]) for word in words):
                 return True
         return False
 
     def add_merged_files(self, merged: dict[bytes, MergedFile]) -> None:
-        """Take the contents that git merged for `file_merges`, by path."""
-        for path, file in merged.items():
-            self._add_merged(self.file_merges[path], file)
+        """Take the contents that git merged for `file_merges`."""
+        for place, file in merged.items():
+            self._add_merged(self.file_merges[place], file)
 
     def _add_merged(self, file: FileMerge, merged: MergedFile) -> None:
         oid = self.new.id_of(b"blob", merged.data)
@@ -233,6 +243,10 @@ class _PathMerge:
         """Find `edits` and `file_merges`; False when only git can merge the change."""
         changed = self.change.differences(self._new)
         return all(self._merge_path(path, base, theirs) for path, (base, theirs) in changed.items())
+
+    def is_beside(self) -> bool:
+        """Whether a path to merge lies where further contents of other paths are merged."""
+        return any(file.path.startswith(_BESIDE) for file in self.file_merges)
 
     def _merge_path(self, path: bytes, base: TreeEntry | None, theirs: TreeEntry | None) -> bool:
         ours = self._new.entry(self._root, path)

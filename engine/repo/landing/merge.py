@@ -1,6 +1,7 @@
 """Merges commits with git's merge-tree: as `git merge` would in a checkout of the first, but with our marker labels."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
@@ -132,9 +133,9 @@ class GitMerger:
         return (await self._git.run("write-tree", env=env)).text
 
     async def merge_files(
-        self, tip: CommitId, files: Collection[FileMerge], new: NewObjects
+        self, tip: CommitId, files: Mapping[bytes, FileMerge], new: NewObjects
     ) -> dict[bytes, MergedFile]:
-        """Merge the contents of files with the attributes of `tip`; returns the results by path.
+        """Merge the contents of files, each at the path that is given, with the attributes of `tip`.
 
         One git process merges all of them, as three commits that have only these files. `new` has their contents.
         Raises SwarmError (git).
@@ -150,19 +151,19 @@ class GitMerger:
         if not tree:
             raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.error_line}", "check the repo: git fsck")
         conflicted = {entry.partition(b"\t")[2] for entry in conflicts}
-        united = await self._unite([file for file in files if file.path in conflicted], new)
+        united = await self._unite({place: file for place, file in files.items() if place in conflicted}, new)
         merged = await asyncio.to_thread(_read_merged, files, side, bytes.fromhex(tree.decode("ascii")), conflicted)
         return merged | united
 
-    async def _unite(self, files: Collection[FileMerge], new: NewObjects) -> dict[bytes, MergedFile]:
+    async def _unite(self, files: Mapping[bytes, FileMerge], new: NewObjects) -> dict[bytes, MergedFile]:
         """Merge by union, of the files in conflict, those for which the settings allow it and no attribute decides."""
         united = {}
-        for file in files:
+        for place, file in files.items():
             if file.path not in self._union:
                 continue
             data = await self._united(file.path, *(new.read(oid) for oid in (file.base, file.ours, file.theirs)))
             if data is not None:
-                united[file.path] = MergedFile(True, data)
+                united[place] = MergedFile(True, data)
         return united
 
     async def _united(self, path: bytes, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
@@ -173,7 +174,7 @@ class GitMerger:
         found = await self._git.run("check-attr", "-z", "--stdin", "merge", stdin=path + b"\0")
         return data if found.out.split(b"\0")[2] == b"unspecified" else None
 
-    def _write_sides(self, files: Collection[FileMerge], new: NewObjects, side: NewObjects) -> None:
+    def _write_sides(self, files: Mapping[bytes, FileMerge], new: NewObjects, side: NewObjects) -> None:
         """Write commits of the two sides and their base into the scratch folder, and make them its branches."""
         if self._scratch_uses % _SCRATCH_USES == 0:
             shutil.rmtree(self._scratch_objects, ignore_errors=True)
@@ -182,7 +183,7 @@ class GitMerger:
         self._scratch_uses += 1
         trees = []
         for which in ("base", "ours", "theirs"):
-            oids = {file.path: getattr(file, which) for file in files}
+            oids = {place: getattr(file, which) for place, file in files.items()}
             side.unwritten.update((oid, (b"blob", new.read(oid))) for oid in oids.values())
             trees.append(side.edit_tree(side.empty_tree, {path: (b"100644", oid) for path, oid in oids.items()}))
         base = side.commit(trees[0], [], COMMITTER, 0, b"base")
@@ -193,7 +194,11 @@ class GitMerger:
     def _point(self, ours: str, theirs: str) -> None:
         """Let the branches point to the commits to merge."""
         for name, commit in ((OURS, ours), (THEIRS, theirs)):
-            (self._folder / "refs" / "heads" / name).write_text(f"{commit}\n", encoding="ascii")
+            fd = os.open(self._folder / "refs" / "heads" / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:  # not truncated: ids are equally long, and file systems flush what replaces a file's whole content
+                os.pwrite(fd, f"{commit}\n".encode(), 0)
+            finally:
+                os.close(fd)
 
     def tip_moved(self, old: CommitId, new: CommitId, paths: tuple[str, ...]) -> None:
         """Note that the tip moved from `old` to `new`, which changed `paths`: avoids reading the attributes again."""
@@ -221,14 +226,14 @@ class GitMerger:
 
 
 def _read_merged(
-    files: Collection[FileMerge], side: NewObjects, tree: ObjectId, conflicted: set[bytes]
+    files: Collection[bytes], side: NewObjects, tree: ObjectId, conflicted: set[bytes]
 ) -> dict[bytes, MergedFile]:
     merged = {}
-    for file in files:
-        entry = side.entry(tree, file.path)
+    for place in files:
+        entry = side.entry(tree, place)
         if entry is None:
             raise SwarmError(ErrorKind.GIT, "git merge-tree left out a file", "check the run's trunk: git fsck")
-        merged[file.path] = MergedFile(file.path not in conflicted, side.read(entry[1]))
+        merged[place] = MergedFile(place not in conflicted, side.read(entry[1]))
     return merged
 
 

@@ -47,7 +47,7 @@ _GREEN = "refs/heads/green"
 _TRIES = 20
 _GROUP_SIZE = 256
 _ROUNDS = 4
-"""How often a group has git merge file contents; landings that change the same file need a round each."""
+"""How often a group has git merge file contents: landings that change the same file may need a round each."""
 _PATHS_KEPT = 4 * _GROUP_SIZE
 """Of this many newest landings the paths are in memory."""
 _TOO_LONG = "merging took too long: trunk also changed a large file with many repeated lines"
@@ -220,7 +220,7 @@ class GitTrunk:
             if not waiting:
                 break
             try:
-                merged = await self._merger.merge_files(tip, group.file_merges.values(), group.new)
+                merged = await self._merger.merge_files(tip, group.file_merges, group.new)
             except GitTimeoutError:  # git merges them one by one, so that only the slow one fails
                 waiting, for_git = [], [*for_git, *waiting]
                 break

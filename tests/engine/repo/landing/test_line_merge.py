@@ -1,7 +1,8 @@
 """Files that are merged without git are merged as git does, and many files can be."""
 
+import asyncio
 import random
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,12 @@ async def test_git_merges_the_same_lines(seed: int, tmp_path: Path) -> None:
     trunk = await GitTrunk.create(tmp_path, await inspect_repo(repo.root), RunId("r-1"))
     new, chance = NewObjects(trunk.pending.store), random.Random(seed)
     expected: dict[bytes, bytes] = {}
-    files = []
+    files = {}
     for number in range(CASES):
         texts = case(chance)
         if len(set(texts)) == 3 and (found := merge_lines(*texts)) is not None:
             path = b"f%d" % number
-            files.append(FileMerge(path, *(new.add(b"blob", text) for text in texts)))
+            files[path] = FileMerge(path, *(new.add(b"blob", text) for text in texts))
             expected[path] = found
     merger = GitMerger(trunk.git_dir, "sha1")
     merger.prepare()
@@ -80,14 +81,16 @@ def test_only_changes_with_a_line_between_them_are_merged() -> None:
 
 
 class RecordingMerger(GitMerger):
-    """Records the paths of the files that git merges."""
+    """Records the paths of the files that git merges, and how often it does."""
 
     paths: list[bytes]
+    calls = 0
 
     async def merge_files(
-        self, tip: CommitId, files: Collection[FileMerge], new: NewObjects
+        self, tip: CommitId, files: Mapping[bytes, FileMerge], new: NewObjects
     ) -> dict[bytes, MergedFile]:
-        self.paths.extend(file.path for file in files)
+        self.calls += 1
+        self.paths.extend(file.path for file in files.values())
         return await super().merge_files(tip, files, new)
 
 
@@ -106,3 +109,25 @@ async def test_landings_on_one_file_need_no_git_unless_attributes_apply(tmp_path
         result = await trunk.land(build_change(trunk, {"d/f": line(number, b"by\n")}), message(f"u-{number}"))
     assert result.state is LandingState.CONFLICTED
     assert merger.paths == [b"d/f"]
+
+
+async def test_conflicts_in_one_file_need_one_git_process_and_end_as_if_alone(tmp_path: Path) -> None:
+    files = {"f": OLD, "d/f": OLD, "d/.gitattributes": b"f conflict-marker-size=9\n"}
+    repo = UserRepo.make(tmp_path / "repo", files)
+    created = await GitTrunk.create(tmp_path, await inspect_repo(repo.root), RunId("r-1"))
+    merger = RecordingMerger(created.git_dir, "sha1")
+    merger.paths = []
+    trunk = await GitTrunk.open(tmp_path, merger=merger)
+    for path, processes, size in (("f", 1, 7), ("d/f", 4, 9)):
+        changes = [build_change(trunk, {path: line(5, b"by %d\n" % number)}) for number in range(5)]
+        assert (await trunk.land(changes[0], message(f"{path}-0"))).state is LandingState.MERGED
+        merger.calls = 0
+        at_once = await asyncio.gather(*(trunk.land(each, message("t")) for each in changes[1:]))
+        assert merger.calls == processes, "one for each where attributes may depend on the path"
+        for result, each in zip(at_once, changes[1:], strict=True):
+            alone = await trunk.land(each, message("t"))
+            assert (alone.state, alone.conflicts, alone.reason) == (result.state, (path,), result.reason)
+            assert alone.state is LandingState.CONFLICTED
+            contents = [await trunk.read_file(merged, path) for merged in (alone.merged, result.merged) if merged]
+            assert contents[0] == contents[1] is not None
+            assert b"<" * size + b" trunk\n" in (contents[0] or b"")

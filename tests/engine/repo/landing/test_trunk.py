@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -194,7 +194,7 @@ class SlowMerger(GitMerger):
         return await super().merge(ours, theirs)
 
     async def merge_files(
-        self, tip: CommitId, files: Collection[FileMerge], new: NewObjects
+        self, tip: CommitId, files: Mapping[bytes, FileMerge], new: NewObjects
     ) -> dict[bytes, MergedFile]:
         raise GitTimeoutError(ErrorKind.GIT, "git timed out after 120 s and was killed", "")
 
