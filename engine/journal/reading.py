@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import aiosqlite
 import msgspec
@@ -21,7 +21,7 @@ from engine.journal.connection import open_for_reading
 from engine.journal.failures import ResultTooLarge, cannot_read, damaged
 from engine.journal.opening import Opening
 from engine.journal.run_row import LAST_TIME
-from engine.journal.untrusted import LOOK, MIB, RESULT, VALUE, Overflow, counted
+from engine.journal.untrusted import LOOK, MIB, RESULT, VALUE, Overflow, RowFactory, counted
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 
@@ -56,7 +56,6 @@ _SEQ_AT = """WITH RECURSIVE halved(low, high) AS (
 _CHECKPOINT = "SELECT seq, parts FROM checkpoints WHERE seq <= ? AND made_by = ? ORDER BY seq DESC LIMIT 1"
 _TABLE = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
 
-_T = TypeVar("_T")
 Row = Sequence[Any]
 OnPage = Callable[[Snapshot], Awaitable[None]]
 
@@ -300,23 +299,19 @@ class EventReader:
     # --- the connection --------------------------------------------------------------------------------------
 
     async def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
-        return list(await self._ask(lambda: self._db.execute_fetchall(sql, parameters)))
+        return await self._ask(sql, parameters, counted(RESULT))
 
     async def _named(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-        async def ask() -> list[dict[str, Any]]:
-            async with self._db.execute(sql, parameters) as cursor:
-                names = [column[0] for column in cursor.description]
-                return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+        return [dict(row) for row in await self._ask(sql, parameters, counted(RESULT, sqlite3.Row))]
 
-        return await self._ask(ask)
-
-    async def _ask(self, query: Callable[[], Awaitable[_T]]) -> _T:
+    async def _ask(self, sql: str, parameters: Sequence[object], factory: RowFactory) -> list[Any]:
+        """All rows, in one turn of the connection's thread: each turn waits until other threads leave it the GIL."""
         async with self._one_at_a_time:
             self._deadline = time.monotonic() + self._time_limit
-            self._db.row_factory = counted(RESULT)  # type: ignore[assignment]
+            self._db.row_factory = factory  # type: ignore[assignment]
             late = asyncio.get_running_loop().call_later(self._time_limit, self._interrupt)  # one long instruction
             try:
-                return await query()
+                return list(await self._db.execute_fetchall(sql, parameters))
             except Overflow as error:
                 raise ResultTooLarge(self.path, str(error)) from error
             except (sqlite3.Error, ValueError, OverflowError, MemoryError) as error:

@@ -23,20 +23,18 @@ NAMED = 200
 _PLANNERS = """WITH RECURSIVE planners(top, id) AS (
     SELECT value, value FROM json_each(?1) UNION ALL
     SELECT top, agents.id FROM planners JOIN agents ON parent = planners.id WHERE role = 'planner')"""
-_AGENTS_BELOW = f"""{_PLANNERS}
+AGENTS_BELOW = f"""{_PLANNERS}
   SELECT top, role, state, parent = top AS own, count(*) AS number, sum(input_tokens) AS input,
     sum(output_tokens) AS output, sum(usd) AS usd, count(usd) AS priced
   FROM planners JOIN agents ON parent = planners.id WHERE ended <= ?2 GROUP BY 1, 2, 3, 4"""  # noqa: S608 - constants
-_TASKS_BELOW = f"""{_PLANNERS}
+TASKS_BELOW = f"""{_PLANNERS}
   SELECT top, state, count(*) AS number, count(commit_oid) AS commits
   FROM planners JOIN tasks ON planner = planners.id WHERE ended <= ?2 GROUP BY 1, 2"""  # noqa: S608 - constants
-
+NEWEST_HANDOFFS = """SELECT agent FROM handoffs WHERE at <= ?1 AND id NOT IN (SELECT value FROM json_each(?2))
+  ORDER BY at DESC, id DESC LIMIT ?3"""
 _NEWEST_AGENT = """coalesce((SELECT rowid FROM agents WHERE id = (SELECT agent FROM events
   WHERE kind = 'agent_spawned' AND agent IS NOT NULL AND seq <= ?5 ORDER BY seq DESC LIMIT 1)), 0)"""
-_NEWEST_HANDOFF = """(SELECT max(json_extract(body, '$.handoff.id')) FROM (SELECT body FROM events
-  WHERE kind = 'handed_off' AND seq <= ?4 ORDER BY seq DESC LIMIT 50))"""
-"""Where a replay's past ends: without that, all that came later would be read first. Ids sort by creation, but those of
-handoffs that were made at the same time may be recorded in another order."""
+"""Where a replay's past ends: without that, all that came later would be read first."""
 
 
 class RecallingReader(EventReader):
@@ -55,11 +53,7 @@ class RecallingReader(EventReader):
 
     async def older_handoffs(self, known: Collection[HandoffId], at: Micros, limit: int = PAGE) -> Recalled:
         """The newest handoffs at a time without those that are known, with their agents and all planners above them."""
-        rows = await self._named(
-            f"SELECT agent FROM handoffs WHERE at <= ?1 AND id <= {_NEWEST_HANDOFF} "  # noqa: S608
-            "AND id NOT IN (SELECT value FROM json_each(?2)) ORDER BY id DESC LIMIT ?3",
-            (at, _listed(known), limit, await self.seq_at(at)),
-        )
+        rows = await self._named(NEWEST_HANDOFFS, (at, _listed(known), limit))
         above = await self._named(
             "WITH RECURSIVE above(id) AS (SELECT value FROM json_each(?) UNION "
             "SELECT parent FROM agents JOIN above USING (id) WHERE parent IS NOT NULL) "
@@ -98,7 +92,8 @@ class RecallingReader(EventReader):
             "SELECT * FROM handoffs WHERE agent IN (SELECT value FROM json_each(?)) AND at <= ? ORDER BY id", (ids, at)
         )
         handoffs = [self._convert(_handoff(row), Handoff) for row in found]
-        planners = [agent.id for agent in agents if agent.role is Role.PLANNER and agent.ended]
+        gone = (agent for agent in agents if agent.role is Role.PLANNER and agent.parent and agent.ended)
+        planners = [planner.id for planner in gone if (planner.ended_at or 0) <= at]  # others are in the snapshot
         return Recalled(
             {agent.id: agent for agent in agents},
             {task.id: task for task in tasks},
@@ -110,13 +105,13 @@ class RecallingReader(EventReader):
     async def _below(self, planners: Collection[AgentId], at: Micros) -> dict[AgentId, Retired]:
         """The counts of what is below each planner. Its own tasks are not told apart from those further down."""
         found = dict.fromkeys(planners, Retired())
-        for row in await self._named(_AGENTS_BELOW, (_listed(planners), at)):
+        for row in await self._named(AGENTS_BELOW, (_listed(planners), at)):
             number, role, state = row["number"], Role(row["role"]), AgentState(row["state"])
             usd = (row["usd"] or 0.0) if row["priced"] == number else None
             usage = Usage(row["input"], 0, row["output"], usd)
             own = {role: number} if row["own"] else {}
             found[row["top"]] += Retired({}, {}, {state: number}, {role: number}, own, 0, usage)
-        for row in await self._named(_TASKS_BELOW, (_listed(planners), at)):
+        for row in await self._named(TASKS_BELOW, (_listed(planners), at)):
             found[row["top"]] += Retired({TaskState(row["state"]): row["number"]}, commits=row["commits"])
         return found
 

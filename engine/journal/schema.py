@@ -267,7 +267,13 @@ ALTER TABLE tasks ADD COLUMN directions TEXT NOT NULL DEFAULT '[]';
 """
 
 # How much of their time commands had no CPU, how many could run at a time, and how much CPU other programs used.
+# Indexes that have all that the screens ask about what has ended: its rows lie all over the file.
 _TWELFTH = """
+CREATE INDEX agents_ended ON agents (parent, role, state, ended, input_tokens, output_tokens, usd)
+  WHERE ended IS NOT NULL;
+CREATE INDEX agents_that_plan ON agents (parent, id, role) WHERE role = 'planner';
+CREATE INDEX tasks_ended ON tasks (planner, state, ended, commit_oid) WHERE ended IS NOT NULL;
+CREATE INDEX handoffs_by_time ON handoffs (at, id, agent);
 ALTER TABLE samples ADD COLUMN starved REAL NOT NULL DEFAULT 0;
 ALTER TABLE samples ADD COLUMN cpu_others REAL NOT NULL DEFAULT 0;
 ALTER TABLE samples ADD COLUMN runnable REAL NOT NULL DEFAULT 0;

@@ -1,6 +1,8 @@
 """What has left memory is read back from the journal as it was, and only what there was at a time."""
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from msgspec.structs import replace
 from engine.domain import events as e
 from engine.domain import types as t
 from engine.journal.queries import JournalReader
+from engine.journal.recall import AGENTS_BELOW, NEWEST_HANDOFFS, TASKS_BELOW
 from engine.journal.writer import SqliteJournal
 from engine.state.fold import fold, retirement
 from engine.state.recalled import Recalled
@@ -136,7 +139,7 @@ async def test_a_look_at_the_beginning_does_not_read_what_came_later(told: Told)
     taken: list[list[int]] = []
     for at in (told.events[len(told.events) // 10].at, told.events[-1].at):
         taken.append([])
-        for ask in (lambda at: reader.ended_below(root, [], at, 2), lambda at: reader.older_handoffs([], at, 2)):
+        for ask in (lambda at: reader.ended_below(root, [], at, 2), lambda at: reader.older_handoffs([], at, 20)):
             steps[0] = 0
             assert (await ask(at)).agents
             taken[-1].append(steps[0])
@@ -144,3 +147,12 @@ async def test_a_look_at_the_beginning_does_not_read_what_came_later(told: Told)
     (below, handoffs), (below_at_the_end, handoffs_at_the_end) = taken
     assert below < 1.5 * below_at_the_end
     assert handoffs < 1.5 * handoffs_at_the_end
+
+
+async def test_counts_and_the_order_of_handoffs_are_read_from_indexes_alone(told: Told) -> None:
+    with closing(sqlite3.connect(told.path)) as db:
+        for sql in (AGENTS_BELOW, TASKS_BELOW, NEWEST_HANDOFFS):
+            rows = db.execute(f"EXPLAIN QUERY PLAN {sql}", ("[]",) * (1 + ("?2" in sql) + ("?3" in sql))).fetchall()
+            plan = [step for *_, step in rows if "agents" in step or "tasks" in step or "handoffs" in step]
+            assert plan
+            assert all("COVERING INDEX" in step for step in plan), plan

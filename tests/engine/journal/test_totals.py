@@ -181,8 +181,10 @@ def step_back(db: sqlite3.Connection) -> None:
         db.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
     for table in TABLES:
         db.execute(f"DROP TABLE {table}")
-    for index in ("inbox_of_handoff", "tasks_of_intent", "tasks_moot", "agents_of_path", "agents_planning"):
-        db.execute(f"DROP INDEX {index}")
+    indexes = "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
+    for (index,) in db.execute(indexes).fetchall():
+        if index not in {name for _, name, *_ in schema_rows(TOTALS - 1)}:
+            db.execute(f"DROP INDEX {index}")
     for kind, name, _, sql in schema_rows(TOTALS - 1):
         if name in ("tool_times", "events_have_no_holes", "samples_per_minute") and sql is not None:
             db.execute(f"DROP {kind} {name}")
