@@ -6,6 +6,7 @@ A change that has not landed when the process ends is lost; its task is done aga
 import time
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from engine.domain.types import CommitId
@@ -16,7 +17,8 @@ from engine.repo.git.objects import UNLANDED, NewObjects, ObjectId, ObjectStore
 from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.git.trees import Content
 
-_CACHED_COMMITS = 10_000
+_CACHED_COMMITS = 2_000
+"""More than the bases of a thousand agents' changes. Another commit is read from its pack again."""
 
 
 class PendingChanges:
@@ -32,7 +34,7 @@ class PendingChanges:
         self._in_memory = in_memory
         self._changes: dict[CommitId, Change] = {}
         self._holders: Counter[CommitId] = Counter()
-        self._trees: dict[CommitId, tuple[ObjectId, tuple[CommitId, ...]]] = {}
+        self._read = lru_cache(_CACHED_COMMITS)(self._read_commit)
 
     def build(
         self, base: CommitId, received: CommitId, contents: Mapping[str, Content | None], message: str
@@ -89,14 +91,9 @@ class PendingChanges:
         """The tree of a commit on disk. Raises KeyError when there is no such commit."""
         return self._read(commit)[0]
 
-    def _read(self, commit: CommitId) -> tuple[ObjectId, tuple[CommitId, ...]]:
-        found = self._trees.get(commit)
-        if found is None:
-            head, _, _ = self.store.read(bytes.fromhex(commit)).partition(b"\n\n")
-            lines = [line.decode("ascii", "replace").partition(" ") for line in head.split(b"\n")]
-            tree = next(value for name, _, value in lines if name == "tree")
-            found = bytes.fromhex(tree), tuple(CommitId(value) for name, _, value in lines if name == "parent")
-            if len(self._trees) >= _CACHED_COMMITS:
-                self._trees.clear()
-            self._trees[commit] = found
-        return found
+    def _read_commit(self, commit: CommitId) -> tuple[ObjectId, tuple[CommitId, ...]]:
+        """The tree and the parents of a commit on disk."""
+        head, _, _ = self.store.read(bytes.fromhex(commit)).partition(b"\n\n")
+        lines = [line.decode("ascii", "replace").partition(" ") for line in head.split(b"\n")]
+        tree = next(value for name, _, value in lines if name == "tree")
+        return bytes.fromhex(tree), tuple(CommitId(value) for name, _, value in lines if name == "parent")
