@@ -19,6 +19,8 @@ OWN = 200
 """A planner at work sees so many of its newest tasks and subplanners, and all tasks of the last hour."""
 NEEDING = 200
 """So many of the newest handoffs that need a person stay until they are resolved."""
+NOTED = 200
+"""The planners of so many of the newest open notes stay: the person can answer those."""
 EXAMINED = 4
 """How many may leave when one ends: more than one, so that their number falls again when many were still needed."""
 
@@ -95,8 +97,9 @@ def _retire_planner(s: Snapshot, agent: Agent) -> bool:
 
 
 def _may_leave(s: Snapshot, *agents: Agent) -> bool:
-    """Whether agents have ended and no open note is theirs or for them."""
-    asking = {id for note in s.notes.values() if note.open for id in (note.agent, note.to_agent)}
+    """Whether agents have ended, and neither is one of the newest open notes theirs nor any for them."""
+    noted = [note for note in s.notes.values() if note.open]
+    asking = {note.agent for note in noted[-NOTED:]} | {note.to_agent for note in noted}
     return all(agent.ended and agent.id not in asking for agent in agents)
 
 

@@ -213,6 +213,23 @@ def test_a_planner_with_an_open_note_stays_and_numbers_of_notes_go_on() -> None:
     assert (s.note_count, summarise(s, run.at, "").notes["assumptions"]) == (2, 2)
 
 
+def test_of_many_planners_with_open_notes_those_with_the_newest_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retirement, "NOTED", 3)
+    run = Run()
+    planners = [run.planner(f"root/p{number}", run.root) for number in range(3 * OWN)]
+    for number, planner in enumerate(planners, 1):
+        run.tell(e.NoteMade(Note(number, run.at, planner, NoteKind.ASSUMPTION, f"so {number}")), planner)
+        run.tell(e.AgentStateChanged(t.AgentState.DONE), planner)
+    more = [run.planner(f"root/q{number}", run.root) for number in range(3 * OWN)]
+    for planner in more:
+        run.tell(e.AgentStateChanged(t.AgentState.DONE), planner)
+    run.many(10 * KEPT, run.root)
+    s = run.snapshot
+    assert [planner for planner in planners if planner in s.agents] == planners[-3:]
+    assert len(s.notes) == 3
+    assert (s.note_count, summarise(s, run.at, "").notes["assumptions"]) == (len(planners), len(planners))
+
+
 def test_a_planner_at_work_keeps_its_newest_tasks_whatever_others_do() -> None:
     run = Run()
     mine = run.planner("root/mine", run.root)
