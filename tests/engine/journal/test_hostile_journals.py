@@ -251,7 +251,11 @@ VALUES: dict[str, tuple[Spoil, tuple[str, ...], str]] = {
         "queued by an agent that does not exist",
     ),
     "calls that are no JSON": (hostile.claims("UPDATE messages SET calls = '[['"), ("screen",), "calls of message"),
-    "an endless number": (hostile.claims("UPDATE slow_steps SET wall_s = 9e999"), ("report",), "inf is no number"),
+    "an endless number": (
+        hostile.claims("UPDATE slow_steps SET wall_s = 9e999"),
+        ("report",),
+        "Out of range float values",
+    ),
     "a cost without end": (hostile.claims("UPDATE runs SET usd = 9e999"), ("glance", "report"), ""),
     "sums beyond all numbers": (
         hostile.claims("UPDATE agents SET input_tokens = 9223372036854775807"),
