@@ -73,7 +73,8 @@ class TrunkHistory:
         position = self._commits.get(commit)
         if position is None or self[position] != commit:
             return None
-        return [self[later] for later in range(position + 1, len(self))]
+        later, width = self._order[(position + 1) * self._size :].hex(), 2 * self._size
+        return [CommitId(later[at : at + width]) for at in range(0, len(later), width)]
 
     async def _log(self, commits: str) -> list[tuple[CommitId, str, str]]:
         """Id, first parent and message of each commit, oldest first."""
