@@ -44,7 +44,7 @@ def interpreter(folder: str) -> tuple[str, ...]:
 
 def zygote_command() -> tuple[str, ...]:
     """The command line of the zygote, to be started in the program's folder: agents can read it, and no path in it."""
-    return _start(".", f"import {PACKAGE}.line_ends, {PACKAGE}.search; ", "zygote")
+    return _start(".", f"import {PACKAGE}.search; ", "zygote")
 
 
 def _start(folder: str, first: str, module: str) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ import gc
 import os
 import select
 
-from . import commands, cpu_wait, enter, files, guard, loop, niceness, privacy
+from . import commands, cpu_wait, enter, files, guard, line_ends, loop, niceness, privacy
 from .frames import FIRST_FD, say, unpack
 
-LOADED = (commands, cpu_wait, files, guard, privacy)
+LOADED = (commands, cpu_wait, files, guard, line_ends, privacy)
 """What a launcher needs later. `search` is loaded before this module: what runs in each launcher then lies together, so
 that fewer pages of memory have to be copied."""
 MOST_FDS = 64
