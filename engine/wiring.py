@@ -165,8 +165,8 @@ async def resume_run(
     change: Callable[[Settings], Settings] = lambda settings: settings,
     opening: Opening | None = None,
 ) -> LiveRun:
-    """Continue a run. `change` may alter the settings that it was started with. `opening` is told how far an opening
-    that takes long has come; cancelling this stops it, and the next call continues it.
+    """Continue a run. `change` may alter the settings that it was started with. `opening` is told how far a slow
+    opening has come. Cancelling this stops the opening, and the next call continues it.
 
     Raises SwarmError: busy if a process owns the run, journal if its journal is damaged, state if it is finished.
     """

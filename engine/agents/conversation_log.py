@@ -38,7 +38,7 @@ class Conversation:
         self._fresh_characters = 0
         self._counted: tuple[ModelName, int] | None = None
         self._size = self._sized = 0
-        """Bytes of the messages that were measured, and how many these are."""
+        """The size in bytes of the messages measured so far, and how many they are."""
 
     @property
     def unanswered(self) -> tuple[ToolCall, ...]:
@@ -63,7 +63,7 @@ class Conversation:
 
     @property
     def size(self) -> int:
-        """The messages' bytes as JSON, with what their models added. Only messages that are new are encoded."""
+        """The size of the messages as JSON in bytes, with what their models added. Encodes only new messages."""
         self._size += sum(len(msgspec.json.encode(message)) + 1 for message in self.messages[self._sized :])
         self._sized = len(self.messages)
         return self._size

@@ -21,7 +21,7 @@ BUILT_ON = 6_000
 
 
 async def inherited(host: Host, task: Task) -> str:
-    """What the newest earlier attempt left, at this task or at one that it replaces; empty if there was none."""
+    """What the newest earlier attempt at this task, or at one it replaces, left behind; empty if there was none."""
     left = ""
     at: Task | None = task
     while not left and at is not None:  # a replaced task may not have begun itself
@@ -34,12 +34,12 @@ async def inherited(host: Host, task: Task) -> str:
     if left and not retried:
         parts.append("An earlier attempt at this work ended before it landed.")
     if left:
-        parts += ["Nothing of its changes is in your copy. What it left, as far as it still fits:", left]
+        parts += ["None of its changes are in your copy. This is what it left behind:", left]
     return "\n\n".join(filter(None, parts))
 
 
 async def built_on(host: Host, task: Task) -> str:
-    """What the workers of the tasks that it comes after reported: how that works on which it builds."""
+    """What the workers of the tasks that it comes after reported: how the work that it builds on is made."""
     known = [await _known(host, task.planner, id) for id in task.spec.after]
     handoffs = {handoff.task: handoff.text for each in known for handoff in each.handoffs.values()}
     titles = {id: other.spec.title for each in known for id, other in each.tasks.items()}
@@ -62,7 +62,7 @@ async def _known(host: Host, planner: AgentId, task: TaskId) -> Recalled:
 
 
 async def _left(host: Host, now: Task, of: Recalled) -> str:
-    """What the newest agent that worked on a task left, without those of the present attempt; empty if none did."""
+    """What the newest agent on a task, other than the present attempt's, left behind; empty if there was none."""
     agents = (agent for agent in reversed(of.agents.values()) if agent.role is not Role.RESOLVER and agent.steps)
     if (agent := next((agent for agent in agents if agent.id != now.agent), None)) is None:
         return ""

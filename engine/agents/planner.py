@@ -50,7 +50,7 @@ CHECK_FAILS = (
 
 
 class Planner:
-    """One planner, root or not, at work: from its first message, or from one that wakes it, until it has handed off."""
+    """A planner at work, root or not: from its first message, or from one that wakes it, until it has handed off."""
 
     def __init__(self, host: Host, agent: AgentId) -> None:
         self.host = host
@@ -63,7 +63,7 @@ class Planner:
         return self.host.snapshot.agents[self.agent_id]
 
     async def run(self) -> None:
-        """Continue the journal's conversation, if there is one, and plan until it hands off, fails or is cancelled."""
+        """Continue the conversation in the journal, if there is one; plan until it hands off, fails or is cancelled."""
         await self.host.durable(self.host.snapshot.seq)
         for event in await self.host.journal.agent_events(self.agent_id):
             self.conversation.apply(event)

@@ -98,7 +98,7 @@ class AgentToolContext:
 
     @asynccontextmanager
     async def _gate(self, command: str) -> AsyncIterator[float]:
-        """A slot at the gate. While the agent waits for one, its state says so."""
+        """Hold a slot at the build gate. While the agent waits for one, its state says so."""
         doing = self.agent.doing
 
         def act(doing: str) -> None:

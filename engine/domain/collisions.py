@@ -33,7 +33,7 @@ class Collisions:
     large: dict[str, int] = field(default_factory=dict)
     """The size in bytes of each file that landings changed and that is large."""
     of_planner: dict[AgentId, Tries] = field(default_factory=dict)
-    """For the tasks of each planner, without those of planners below it that are in the snapshot."""
+    """For the tasks of each planner, without those of planners below it that are still in the snapshot."""
 
     def add(self, landing: Landing, planner: AgentId) -> None:
         """Count a finished landing; `planner` is the planner of its task."""
@@ -49,7 +49,7 @@ class Collisions:
             self.of_planner[planner] = self.of_planner.get(planner, Tries()) + Tries(int(not conflicts), int(conflicts))
 
     def move(self, planner: AgentId, above: AgentId) -> None:
-        """Count the tries of a planner as those of the one above it."""
+        """Count a planner's tries as those of the planner above it."""
         if (tries := self.of_planner.pop(planner, None)) is not None:
             self.of_planner[above] = self.of_planner.get(above, Tries()) + tries
 

@@ -10,9 +10,9 @@ class Sample(Struct, frozen=True):
 
     Memory and disk rates are those of the swarm (this program and all commands of agents), `*_free` those of the
     machine. `contention` is, for build commands in the last minute, (time waiting at the gate + time waiting for locks)
-    / (time waiting at the gate + run time), in percent. `starved` is how much of the time in which agents' commands
-    could run they had no CPU, lately, and `runnable` how many of them could run at a time; `cpu_others` how much CPU
-    other programs and, in a virtual machine, its neighbours use.
+    / (time waiting at the gate + run time), in percent. `starved` is the share of their recent run time in which
+    agents' commands had no CPU, `runnable` how many of them could run at a time, and `cpu_others` how much CPU other
+    programs use, including neighbours of a virtual machine.
     """
 
     memory: int = 0

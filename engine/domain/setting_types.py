@@ -79,7 +79,9 @@ def _pattern(text: str) -> None:
 
 def _home_folder(text: str) -> None:
     if {"", ".", "..", "~"} & set(text.removeprefix("~/").removesuffix("/").split("/")):
-        raise _refused(f"'{text[:80]}' is not a folder in a home", 'write a path in it, such as ".cargo/registry"')
+        raise _refused(
+            f"'{text[:80]}' is not a path in the home of commands", 'write a path below it, such as ".cargo/registry"'
+        )
 
 
 def _repo_path(text: str) -> None:

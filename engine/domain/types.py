@@ -315,7 +315,7 @@ class Handoff(Struct, frozen=True):
 
     @property
     def needs_person(self) -> bool:
-        """Whether a person should read it: it failed, has concerns or claims what the record does not bear out."""
+        """Whether a person should read it: it failed, has concerns, or claims what the record does not support."""
         doubted = self.facts is not None and bool(self.facts.doubts)
         return self.text.status is HandoffStatus.FAILED or bool(self.text.concerns.strip()) or doubted
 

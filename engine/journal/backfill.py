@@ -19,7 +19,7 @@ from engine.policy.build_commands import is_build
 TOTALS = 8
 """The schema version that added totals."""
 TABLES = ("tool_use", "prompt_use", "failures", "slow_steps", "pauses")
-"""The tables with totals."""
+"""The tables that hold totals."""
 PAGE = 1_000
 _EVENTS = """SELECT seq, at, epoch, agent, task, cause, CAST(body AS BLOB) FROM events
   WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?"""
@@ -29,7 +29,7 @@ _CALLS = """SELECT c.seq, c.id, c.tool, c.state, c.agent, c.arguments, c.wall_s,
 
 
 Page = tuple[int, list[Write]]
-"""The event up to which a page goes, and what it adds to the totals."""
+"""The last event of a page, and what the page adds to the totals."""
 
 
 def _projected(
@@ -69,7 +69,7 @@ PARTS: Mapping[str, Callable[[sqlite3.Connection, int], Iterator[Page]]] = {
     "states": partial(_projected, "agent_state_changed", pauses),
     "calls": _used,
 }
-"""What is added up, each from the events after a given one."""
+"""The parts of the totals; each is added up from the events after a given one."""
 
 
 def _settings(text: str) -> Settings:

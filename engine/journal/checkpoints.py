@@ -1,9 +1,9 @@
 """Checkpoints of the snapshot, in chunks stored under their hash, so that checkpoints share what is equal.
 
-A run's older agents, tasks and handoffs no longer change, until they leave the snapshot. In order of creation they are
-cut into chunks, which stay equal from one checkpoint to the next and are stored once, as blobs. A key itself decides
-whether a chunk begins with it, so that the chunks after one that lost entries stay equal too. A checkpoint is a list of
-hashes.
+A run's older agents, tasks and handoffs no longer change until they leave the snapshot. They are cut into chunks in
+order of creation. A chunk stays equal from one checkpoint to the next and is stored once, as a blob; a checkpoint is a
+list of hashes. Whether a chunk begins at a key depends on that key alone, so when entries leave, later chunks stay
+equal.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ from engine.journal.statements import BLOB, json_text, write
 from engine.state.snapshot import OVERTAKING, Snapshot
 
 MEANING = 3
-"""Raise this when the fold makes another state of the same events, or when an older checkpoint would be read as
-another state: `tests/engine/journal/test_recorded_fold.py` fails then. Checkpoints with another number are ignored."""
+"""Raise this when the fold makes another state from the same events, or an older checkpoint would be read as another
+state; `tests/engine/journal/test_recorded_fold.py` fails then. Checkpoints with another number are ignored."""
 MADE_BY = f"fold {MEANING}"
-"""What `checkpoints.made_by` says of this program's checkpoints."""
+"""The value of `checkpoints.made_by` for this program's checkpoints."""
 EVERY = 10_000
 """Events between two checkpoints: folding that many takes a fraction of a second."""
 CHUNK = 256
@@ -118,7 +118,7 @@ class Chunks:
     def store(self, db: sqlite3.Connection, snapshot: Snapshot) -> None:
         """Write a checkpoint in a transaction of its own. Raises what `cut` raises, and sqlite3.Error.
 
-        Then some chunks may not have been written: use these no longer.
+        After an error some chunks may not have been written, so this object must no longer be used.
         """
         shelf = Shelf()
         parts = self.cut(snapshot, shelf)
@@ -159,7 +159,7 @@ class Chunks:
 
 
 def size_of(snapshot: Snapshot) -> int:
-    """About how many bytes a checkpoint has to hold, whatever texts are in it."""
+    """About how many bytes a checkpoint of the snapshot holds, texts included."""
     fields = (getattr(snapshot, field.name) for field in dataclasses.fields(snapshot) if field.name not in _DERIVED)
     return sum(len(repr(each)) for of in fields for each in (of.items() if isinstance(of, dict) else (of,)))
 

@@ -55,7 +55,7 @@ class WriteConnection:
 async def open_for_writing(path: Path, opening: Opening | None = None) -> WriteConnection:
     """The write connection of a journal, which is created if it does not exist. Raises SwarmError (journal).
 
-    Cancelling it stops a migration before it returns.
+    When it is cancelled, it first waits until a migration has stopped.
     """
     opening = opening or Opening()
     thread = ThreadPoolExecutor(1, "journal")
@@ -74,7 +74,7 @@ async def open_for_writing(path: Path, opening: Opening | None = None) -> WriteC
 
 
 def open_writer(path: Path, opening: Opening | None = None) -> sqlite3.Connection:
-    """A connection that may write to a journal of this version, which it creates or migrates if it has to.
+    """A connection that may write to a journal; creates the journal, or migrates it to this version, where necessary.
 
     Raises SwarmError (journal), and OpeningStopped.
     """

@@ -1,7 +1,7 @@
-"""Brings a journal of an older version to this one, in steps that a stop or a crash cannot undo.
+"""Migrates a journal of an older version to this one, in steps that a stop or a crash cannot undo.
 
-What takes long, adding up totals, is done first, page by page, into a file beside the journal, which remembers how far
-it has come. The journal itself changes in one short transaction at the end: until then it is one of the older version.
+Adding up totals takes long. It is done first, page by page, in a file beside the journal that also records how far the
+work has come. The journal itself changes in one short transaction at the end; until then it has the older version.
 """
 
 import sqlite3
@@ -18,16 +18,16 @@ from engine.journal.statements import execute
 from engine.journal.untrusted import LOOK, check_files, connect, number, schema_rows
 
 PAGES = 20
-"""Pages of rows between two commits: a fraction of a second."""
+"""Pages of rows between two commits, which take a fraction of a second."""
 MIGRATING = "migrating the journal"
 
-# `seq`: up to where a part of the work is done, for a journal of this version and with this many events.
+# `seq`: the last event that a part of the work has done, for a journal with this version and number of events.
 _PROGRESS = "CREATE TABLE progress (part TEXT PRIMARY KEY, version INTEGER, events INTEGER, seq INTEGER) WITHOUT ROWID"
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT 1000"
 
 
 def migrate(db: sqlite3.Connection, path: Path, version: int, opening: Opening) -> None:
-    """From an older version, 0 for an empty file, to this one.
+    """Migrate from an older version (0: an empty file) to this one.
 
     Raises OpeningStopped, sqlite3.Error, and what decoding a damaged event raises.
     """
@@ -48,7 +48,7 @@ def totals_file(path: Path) -> Path:
 
 
 def clean_up(path: Path) -> None:
-    """Remove what a migration leaves beside the journal when it is killed."""
+    """Remove the files that a killed migration leaves beside the journal."""
     for suffix in ("", "-journal"):
         Path(f"{totals_file(path)}{suffix}").unlink(missing_ok=True)
 
@@ -87,8 +87,8 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _add_up(db: sqlite3.Connection, path: Path, version: int, opening: Opening) -> None:
-    """Make the file with the totals complete: from where an earlier migration of the same journal was; from the start
-    if there was none, or the file is not what it would have written."""
+    """Complete the file with the totals. Continues an earlier migration of the same journal; begins again if there was
+    none, or if the file is not one that it would have written."""
     file, events = totals_file(path), number(db, "SELECT coalesce(max(seq), 0) FROM events")
     with suppress(SwarmError, sqlite3.Error, ValueError, TypeError, OverflowError):
         check_files(file, write=True)
@@ -105,18 +105,18 @@ def _add_up(db: sqlite3.Connection, path: Path, version: int, opening: Opening) 
 
 
 def _done(side: sqlite3.Connection, version: int, events: int) -> dict[str, int]:
-    """Up to where each part is done. Raises ValueError for a file that belongs to another state of the journal."""
+    """The last event that each part has done. Raises ValueError if the file belongs to another state of the journal."""
     rows = side.execute("SELECT part, version, events, seq FROM progress LIMIT 100").fetchall()
     done = {part: seq for part, *of, seq in rows if of == [version, events] and type(seq) is int and 0 <= seq <= events}
     if set(side.execute(_SCHEMA)) != _schema_rows() or len(rows) != len(done) or set(done) != set(PARTS):
-        raise ValueError("it is of another journal, or of another version of this program")
+        raise ValueError("it belongs to another journal, or to another version of this program")
     return done
 
 
 def _go_on(
     db: sqlite3.Connection, side: sqlite3.Connection, done: dict[str, int], opening: Opening, events: int
 ) -> None:
-    """Add up what is not added up yet. Raises OpeningStopped once what was added so far is committed."""
+    """Add up what is left. If it is stopped, it commits what it has added so far and raises OpeningStopped."""
     pages = 0
     side.execute("BEGIN")
     for part, read in PARTS.items():
@@ -135,7 +135,7 @@ def _go_on(
 
 @cache
 def _schema() -> tuple[str, ...]:
-    """The statements that create the file: its tables are those of a journal of this version."""
+    """The statements that create the file, with the tables of a journal of this version."""
     tables = [sql for _, _, table, sql in schema_rows(VERSION) if table in TABLES and sql is not None]
     return (*tables, _PROGRESS)
 

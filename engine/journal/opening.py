@@ -1,4 +1,4 @@
-"""How far the opening of a journal has come, for who waits for it, and how they stop it."""
+"""Reports how far the opening of a journal has come, and lets the one who waits for it stop it."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from threading import Event
 from msgspec import Struct
 
 EVERY_S = 0.25
-"""Seconds before the first report, and between two."""
+"""Seconds before the first report, and between two reports."""
 
 
 class OpeningProgress(Struct, frozen=True):
-    """How much of an opening is done. `what` says what it does: `migrating the journal`, `reading the run's events`."""
+    """How much of an opening is done. `what` is its present step, such as `migrating the journal`."""
 
     what: str
     done: int
@@ -22,11 +22,11 @@ class OpeningProgress(Struct, frozen=True):
 
 
 class OpeningStopped(Exception):  # noqa: N818 - somebody asked for it
-    """The opening was stopped. The next one continues where this one was."""
+    """The opening was stopped. The next opening continues where this one stopped."""
 
 
 class Opening:
-    """Passes on reports, a few a second, from whichever thread does the work."""
+    """Passes on a few reports a second, from whichever thread does the work."""
 
     def __init__(
         self, report: Callable[[OpeningProgress], None] = lambda progress: None, every_s: float = EVERY_S

@@ -35,8 +35,8 @@ MANY_BLOBS = 100
 BODY = 16 * MIB
 """The most bytes of an event's own JSON text, without the texts that it refers to."""
 STATE = 512 * MIB
-"""The most bytes of texts that are folded before the state is measured, which may then have half of that. Runs of
-10,000 tasks have a few percent of it."""
+"""The bytes of text that are folded before the state is measured; the state may then hold half as many. A run of 10,000
+tasks has a few percent of that."""
 RATIO = 100
 """How many times larger than its files a journal's texts may be in all; agents' texts reach 5 to 20."""
 
@@ -161,7 +161,7 @@ class EventReader:
         return snapshot
 
     async def fold(self, snapshot: Snapshot, until: int, on_page: OnPage | None = None) -> None:
-        """Bring a snapshot forward to event `until`; `on_page` is awaited now and then, between two events.
+        """Bring a snapshot forward to event `until`, and await `on_page` from time to time between two events.
 
         Raises SwarmError (journal).
         """
@@ -169,7 +169,7 @@ class EventReader:
         async for events in self._pages(snapshot.seq, until, _OUTLINE):
             if self._unpacked - began > STATE:
                 if (size := await asyncio.to_thread(size_of, snapshot)) > STATE // 2:
-                    raise damaged(self.path, f"the state at event {snapshot.seq} has {size // MIB} MiB of texts")
+                    raise damaged(self.path, f"the state at event {snapshot.seq} has {size // MIB} MiB of text")
                 began = self._unpacked - size
             for event in events:
                 if event.seq != snapshot.seq + 1:
@@ -305,7 +305,7 @@ class EventReader:
         return [dict(row) for row in await self._ask(sql, parameters, counted(RESULT, sqlite3.Row))]
 
     async def _ask(self, sql: str, parameters: Sequence[object], factory: RowFactory) -> list[Any]:
-        """All rows, in one turn of the connection's thread: each turn waits until other threads leave it the GIL."""
+        """All rows, in one turn of the connection's thread, because each turn has to wait for the GIL."""
         async with self._one_at_a_time:
             self._deadline = time.monotonic() + self._time_limit
             self._db.row_factory = factory  # type: ignore[assignment]

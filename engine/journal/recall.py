@@ -1,4 +1,4 @@
-"""Reads agents that have left memory, their tasks and their handoffs, back from the journal's tables."""
+"""Reads agents that have left memory back from the journal's tables, with their tasks and handoffs."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from engine.state.retired import Retired
 _T = TypeVar("_T")
 
 PAGE = 25
-"""Agents or handoffs that are read at a time: with the counts of planners among them, what a screen can wait for."""
+"""Agents or handoffs that are read at a time, with the counts of planners among them: a screen waits for these."""
 NAMED = 200
 """Tasks of one planner that are read at a time."""
 _PLANNERS = """WITH RECURSIVE planners(top, id) AS (
@@ -34,7 +34,7 @@ NEWEST_HANDOFFS = """SELECT agent FROM handoffs WHERE at <= ?1 AND id NOT IN (SE
   ORDER BY at DESC, id DESC LIMIT ?3"""
 _NEWEST_AGENT = """coalesce((SELECT rowid FROM agents WHERE id = (SELECT agent FROM events
   WHERE kind = 'agent_spawned' AND agent IS NOT NULL AND seq <= ?5 ORDER BY seq DESC LIMIT 1)), 0)"""
-"""Where a replay's past ends: without that, all that came later would be read first."""
+"""The newest agent that a replay knows. Without it, all that came later would be read first."""
 
 
 class RecallingReader(EventReader):
@@ -43,7 +43,7 @@ class RecallingReader(EventReader):
     async def ended_below(
         self, planner: AgentId, known: Collection[AgentId], at: Micros, limit: int = PAGE
     ) -> Recalled:
-        """The newest agents directly below a planner that had ended at a time, without those that are known."""
+        """The newest agents directly below a planner that had ended by a time, except for known ones."""
         rows = await self._named(
             f"SELECT * FROM agents WHERE parent = ?1 AND ended <= ?2 AND rowid <= {_NEWEST_AGENT} "  # noqa: S608
             "AND id NOT IN (SELECT value FROM json_each(?3)) ORDER BY rowid DESC LIMIT ?4",
@@ -52,7 +52,7 @@ class RecallingReader(EventReader):
         return await self._recalled(rows, at)
 
     async def older_handoffs(self, known: Collection[HandoffId], at: Micros, limit: int = PAGE) -> Recalled:
-        """The newest handoffs at a time without those that are known, with their agents and all planners above them."""
+        """The newest handoffs at a time, except for known ones, with their agents and all planners above them."""
         rows = await self._named(NEWEST_HANDOFFS, (at, _listed(known), limit))
         above = await self._named(
             "WITH RECURSIVE above(id) AS (SELECT value FROM json_each(?) UNION "
@@ -103,7 +103,7 @@ class RecallingReader(EventReader):
         )
 
     async def _below(self, planners: Collection[AgentId], at: Micros) -> dict[AgentId, Retired]:
-        """The counts of what is below each planner. Its own tasks are not told apart from those further down."""
+        """The counts of what is below each planner, without telling its own tasks from those further down."""
         found = dict.fromkeys(planners, Retired())
         for row in await self._named(AGENTS_BELOW, (_listed(planners), at)):
             number, role, state = row["number"], Role(row["role"]), AgentState(row["state"])

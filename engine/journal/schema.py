@@ -266,8 +266,8 @@ ALTER TABLE tasks ADD COLUMN replaces TEXT;
 ALTER TABLE tasks ADD COLUMN directions TEXT NOT NULL DEFAULT '[]';
 """
 
-# How much of their time commands had no CPU, how many could run at a time, and how much CPU other programs used.
-# Indexes that have all that the screens ask about what has ended: its rows lie all over the file.
+# The share of time in which commands had no CPU, how many could run at a time, and how much CPU other programs used.
+# Covering indexes for what the screens ask about ended agents, tasks and handoffs, whose rows lie all over the file.
 _TWELFTH = """
 CREATE INDEX agents_ended ON agents (parent, role, state, ended, input_tokens, output_tokens, usd)
   WHERE ended IS NOT NULL;

@@ -34,7 +34,7 @@ BATCH = 2_000
 RETRY_S = 1.0
 """Seconds between attempts after a failed write."""
 FAR = 10 * EVERY
-"""Events between two checkpoints while a long run without any is opened."""
+"""Events between two checkpoints while a long run without checkpoints is opened."""
 
 
 class SqliteJournal:
@@ -81,8 +81,8 @@ class SqliteJournal:
         return journal
 
     async def state(self, reader: JournalReader, opening: Opening) -> Snapshot:
-        """The state after the last event. Reading many events leaves checkpoints, from which the next call
-        continues if this one is stopped. Call it before anything is appended. Raises SwarmError (journal)."""
+        """The state after the last event. On the way it stores checkpoints, from which the next call continues if this
+        one is stopped. Call it before anything is appended. Raises SwarmError (journal)."""
         snapshot = await reader.checkpoint(self.last_seq) or Snapshot()
         self._chunks, due = reader.chunks.copy(), snapshot.seq + FAR
 

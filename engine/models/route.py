@@ -1,4 +1,4 @@
-"""How a provider's server is reached. Apart from the registry, which each command loads: this needs much of Python."""
+"""How a provider's server is reached. Apart from the registry, because each command loads that, and this loads much."""
 
 from collections.abc import Mapping
 

@@ -24,12 +24,12 @@ from engine.runtime.inbox import message_to
 Work = Callable[[], Coroutine[None, None, None]]
 SURVEYING = "checking the base commit in a clean copy"
 LOOK_S = 3.0
-"""Seconds that the first model call waits for the look at the environment once the base is checked."""
+"""Seconds that the first model call waits for the look at the environment after the base is checked."""
 
 
 class BaseSurvey:
-    """Surveys the base once in a run, and has the setup command run in each process. `guarded` runs the look at the
-    environment, so that an error in it ends the run."""
+    """Surveys the base once in a run, and runs the setup command in each process. `guarded` runs the look at the
+    environment, so that an error there ends the run."""
 
     def __init__(
         self, host: Host, reconciler: Reconciler, guarded: Callable[[Work], Coroutine[None, None, None]]
@@ -43,9 +43,9 @@ class BaseSurvey:
     async def run(self) -> None:
         """Survey the base unless that is done, and prepare workspaces with the setup command.
 
-        The look at the environment runs beside the check, unless the setup command has to make what there is to see.
-        If the check has left builds to start from, agents will find those, too, and the look begins again. On a loaded
-        machine it takes long: after LOOK_S the run goes on, and planners are told later.
+        The look at the environment runs beside the check; with a setup command it begins after that command. It begins
+        again if the check has left builds, which agents will find, too. On a loaded machine the look takes long: after
+        LOOK_S the run goes on, and planners are told later.
         """
         workspaces = self._host.workspaces
         if not workspaces.setup:
@@ -101,7 +101,7 @@ class BaseSurvey:
         host.record(Draft(e.EnvironmentSurveyed(found)), *self._told_anew(found))
 
     def _told_anew(self, found: Environment) -> list[Draft]:
-        """Messages to planners at work that were told otherwise, or nothing. A worker's task is over before long."""
+        """Messages for planners at work that have read otherwise, or nothing. The tasks of workers end soon."""
         known, lines = self._host.snapshot.environment, found_lines(found)
         if known is not None and found_lines(known) == lines:
             return []

@@ -41,7 +41,7 @@ class Supervisor:
         """Tasks whose attempts an earlier process began and this one has not continued yet, in order."""
         self._trouble = MachineTrouble()
         self._to_start = {id: None for id, agent in snapshot.agents.items() if agent.role is Role.PLANNER}
-        """Planners that have work and do not run, in order."""
+        """Planners that have work and do not run, in the order in which they start."""
 
     # --- what the swarm asks ---------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Supervisor:
             self.host.record(Draft(e.AgentSpawned(root), None), *about_the_base(self.host, root.id))
         waiting, self._to_start = self._to_start, {}
         for id in reversed(waiting):
-            if (agent := self.snapshot.agents.get(id)) is None:  # recovery ended tasks, and it left memory
+            if (agent := self.snapshot.agents.get(id)) is None:  # recovery ended its task, and it has left memory
                 continue
             held = self.host.governor.limit == 0 or reached(self.snapshot, agent) is not None
             if agent.state is AgentState.STARTING and held:
@@ -171,7 +171,7 @@ class Supervisor:
         return [attempt.task_id for attempt in self._attempts.values() if attempt.task_id not in waiting]
 
     def _has_slot(self, working: list[TaskId]) -> bool:
-        """Whether one more worker may start. Those that rest load no machine, and may rest for days."""
+        """Whether one more worker may start. Resting workers load no machine, and may rest for days."""
         if len(working) >= self.snapshot.workers_limit:
             return False
         limit = self.host.governor.limit

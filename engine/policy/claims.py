@@ -42,7 +42,7 @@ _RAN = re.compile(
 )
 
 _ANY_CLAIM = re.compile("pass|succeed|green|ran|executed", re.IGNORECASE)
-"""What every claim contains: other texts need no closer look."""
+"""What every claim contains; other texts need no closer look."""
 _PROGRAM = re.compile(
     r"\b(?:pytest|unittest|tox|nox|make|just|npm|yarn|pnpm|cargo|go|gradlew?|mvnw?|rake|rspec|dotnet)\b"
 )

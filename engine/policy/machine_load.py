@@ -10,16 +10,16 @@ LONG_S = 5.0
 MEMORY, DISK = 10.0, 50.0
 """Percent of the time that something waited, from which the machine counts as busy."""
 STARVED = 0.4
-"""The share of its time without a CPU from which a command counts as held up."""
+"""The share of its time without a CPU above which a command counts as held up."""
 
 
 def busy(
     samples: Iterable[tuple[Micros, Sample]], since: Micros, wall_s: float, cpu_s: float | None, starved_s: float
 ) -> str:
-    """What held a command up that began at `since`; empty if its time is its own.
+    """What held up a command that began at `since`; empty if nothing did.
 
-    `starved_s`: seconds in which it could have run but had no CPU. One that was on a CPU for most of its time was not
-    held up.
+    `starved_s`: seconds in which it could have run but had no CPU. A command that was on a CPU for most of its time was
+    not held up.
     """
     if wall_s < LONG_S:
         return ""

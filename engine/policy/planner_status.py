@@ -336,7 +336,7 @@ def _lines(lines: list[str], most: int, older: int = 0) -> str:
 
 
 def _listed(title: str, lines: list[str], most: int, counts: str = "", older: int = 0) -> str:
-    """Lines under a title, with `counts` by state if there are more than it lists; `older` are not among the lines."""
+    """Lines under a title, with `counts` by state if there are more than it lists. `older` ones are not in `lines`."""
     number = len(lines) + older
     more = f": {counts}" if counts and number > most else ""
     return f"{title} ({number}{more}):\n{_lines(lines, most, older)}" if lines else ""

@@ -19,7 +19,7 @@ USEFUL_OUTPUT = 4_096
 LEAST_GRACE_OUTPUT = 1_024
 """The same for a handoff."""
 MOST_KEPT = 0.5
-"""The largest share of a limit that is kept for handoffs."""
+"""The largest share of a limit that may be kept for handoffs."""
 KEPT_SHARE = 0.05
 """The share of a limit that is kept for handoffs, if one call of each agent at work needs no more."""
 
@@ -109,8 +109,8 @@ def kept_for_handoffs(
 ) -> Amount:
     """What is kept of a limit so that agents at work can hand off.
 
-    One call of each, at its average so far; more, up to `steps` calls of each, within KEPT_SHARE of the limit; and at
-    least the worst case of the dearest handoff. Never more than MOST_KEPT of the limit.
+    That is one call of each agent, at its average so far; within KEPT_SHARE of the limit, up to `steps` calls of each;
+    at least the worst case of the dearest handoff; and never more than MOST_KEPT of the limit.
     """
     usd = tokens = 0.0
     for agent in at_work:  # there may be a thousand

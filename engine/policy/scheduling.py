@@ -1,4 +1,4 @@
-"""Decides which queued task starts next, and which workers leave room for another."""
+"""Decides which queued task starts next, and which workers take no slot."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -52,7 +52,7 @@ def next_task(snapshot: Snapshot, queued: Collection[TaskId], working: Iterable[
 
 
 def resting(snapshot: Snapshot) -> int:
-    """How many workers are paused or suspended: they have a task, but load no machine."""
+    """How many workers are paused or suspended: they have a task, but do not load the machine."""
     return sum(
         agent.role is Role.WORKER
         and not agent.ended

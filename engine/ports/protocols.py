@@ -63,7 +63,7 @@ class Journal(Protocol):
         """The durable events of one agent, in order, with complete bodies."""
 
     async def ended_tasks(self, planner: AgentId, names: Collection[str]) -> Recalled:
-        """The durable tasks of a planner with these ids or titles that have ended, with their agents and handoffs."""
+        """A planner's durable ended tasks with these ids or titles, with their agents and handoffs."""
 
     async def close(self) -> None: ...
 
@@ -139,7 +139,7 @@ class LandResult(Struct, frozen=True):
     names the paths, and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
     `state` is never `resolved`: only the caller knows whether there was a conflict before. `large` has the sizes in
     bytes of those files among `paths` that are large (see engine.domain.collisions). `added` and `removed` are
-    the commit's lines; None if they were not counted. `overlapping` are those of `paths` that trunk had changed too
+    the commit's lines; None if they were not counted. `overlapping` are those of `paths` that trunk had also changed
     since the change's parent. `since` is the commit that the change was made on, and `dependencies` are those that it
     adds, if the caller has filled them in.
     """
@@ -299,7 +299,7 @@ class Workspace(Protocol):
         """The paths that differ from `base`, sorted, without files that git ignores."""
 
     async def find_left_out(self) -> None:
-        """Bring `left_out` up to date, which takes less than to find what has changed."""
+        """Bring `left_out` up to date, which is quicker than finding all changes."""
 
     async def diff(self) -> str:
         """The changes against `base` as a unified patch."""
@@ -368,7 +368,7 @@ class Workspaces(Protocol):
         preferred: bool = False,
     ) -> Workspace:
         """Open a workspace on a trunk commit. `clean`: from nothing, as a new checkout that shares no files.
-        `preferred`: where CPU is short, its commands get more of it than those of other workspaces.
+        `preferred`: where CPU is scarce, its commands get more of it than those of other workspaces.
 
         Its git shows a commit for each landing: with `trunk_history` trunk's own, otherwise what changed and why,
         without the names, ids and trailers of the swarm.
@@ -459,8 +459,8 @@ class Gate(Protocol):
     def pass_for(
         self, command: str, subtree: str, agent: str = ..., on_wait: Callable[[str], None] = ...
     ) -> AbstractAsyncContextManager[float]:
-        """Hold a slot while the command runs, if it is a build or commands get no CPU. Yields the seconds that a build
-        waited for its slot.
+        """Hold a slot while the command runs, if it is a build or if commands get no CPU. Yields the seconds that a
+        build waited for its slot.
 
         `subtree`: the planner whose share of the slots this counts against. `on_wait` is called if the command has to
         wait, with what it waits for, such as `at the build gate (2 others)`.

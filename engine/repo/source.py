@@ -193,17 +193,18 @@ async def _warnings(
         warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")
     if _FILTER.search(attributes.result().out):
         warnings.append(
-            "the repo has filters such as LFS: agents see such files as git stores them, unable to change them"
+            "the repo has filters such as LFS: agents see such files as git stores them and cannot change them"
         )
     return tuple(warnings)
 
 
 _start = asyncio.ensure_future
-"""Git's answers mostly do not depend on each other, and most of the time it takes is the start of its processes."""
+"""Git is asked several things at once: the answers mostly do not depend on each other, and starting git takes most of
+the time."""
 
 
 async def _all_of(*asked: "asyncio.Future[Any]") -> None:
-    """Wait until all have an answer or an error, so that no process stays behind; whoever asked reads them in order."""
+    """Wait until all have an answer or an error, so that no process stays behind. The caller reads them in order."""
     await asyncio.gather(*asked, return_exceptions=True)
 
 

@@ -36,7 +36,7 @@ LISTED = 10
 NOTES = 200
 """Notes that a report lists, the newest."""
 STARVED_SINCE = 12
-"""The version of the journal's schema from which samples say how long commands had no CPU."""
+"""The first version of the journal's schema whose samples say how long commands had no CPU."""
 CHANGES = 50
 """The most changes of tasks that a report lists, the newest."""
 TIME_S = 30.0
@@ -54,7 +54,7 @@ _LIMITS = """
 SELECT CASE kind WHEN 'load_limited' THEN at ELSE (SELECT at FROM events WHERE seq = e.seq - 1) END,
   json_extract(body, '$.limit.workers'), json_extract(body, '$.limit.reason')
 FROM events e WHERE kind IN ('load_limited', 'epoch_started') ORDER BY seq"""
-"""The governor's limits, and the ends of processes: a new one begins without a limit."""
+"""The governor's limits, and the times at which a process ended: a new process begins without a limit."""
 _KINDS = {"shell": "commands", "submit_handoff": "landing"}
 
 
@@ -63,7 +63,7 @@ def report_of(journal: Path, trunk_git: Path) -> Report:
     try:
         with closing(open_to_read(journal)) as db, limited(db, TIME_S, named=True):
             values = msgspec.to_builtins(_report(db, trunk_git))
-            json.dumps(values, allow_nan=False)  # raises ValueError for what is no number, as damaged journals have
+            json.dumps(values, allow_nan=False)  # raises ValueError for infinity and NaN, which damaged journals have
             return msgspec.convert(values, Report)
     except (sqlite3.Error, MemoryError) as error:
         raise cannot_read(journal, error) from error

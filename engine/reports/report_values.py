@@ -134,8 +134,8 @@ class LoadReport(Struct, frozen=True):
     """How the machine's load slowed the run down, and what the governor did about it.
 
     `starved` is the percentage of the time in which commands could run that they had no CPU; `cpu_others` is how much
-    CPU other programs used meanwhile, in percent. The governor lowered the number of workers `limits` times, to
-    `fewest` at least, last for `reason`; `limited_s` are the seconds during which it was lowered.
+    CPU other programs used meanwhile, in percent. The governor lowered the number of workers `limits` times, down
+    to `fewest`, the last time for `reason`; it was lowered for `limited_s` seconds in all.
     """
 
     starved: float

@@ -20,8 +20,8 @@ class Summary(Struct, frozen=True):
     the first. `load_limit` is what the governor allowed last, with its reason; None if it never set a limit.
     `exit_status` is None if the run has not ended. `unpublished` and `fetch`: see engine.reports.result.
 
-    The `total` of `agents` includes resolvers and reconcilers. `tasks` are those that have ended, without those that
-    were handed off without a change: these are `empty` in `landings`. `notes` are what planners assumed and asked the
+    The `total` of `agents` includes resolvers and reconcilers. `tasks` are those that have ended, except for those that
+    were handed off without a change, which are `empty` in `landings`. `notes` are what planners assumed and asked the
     person; `open` of these have no answer. `input` includes `cached` in `tokens`. `check` has runs on trunk.
     """
 

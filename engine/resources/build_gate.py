@@ -47,7 +47,7 @@ class _Build(Struct, eq=False):
 class BuildGate:
     """Implements protocols.Gate.
 
-    At most `slots` commands that match one of `patterns` run at once. The others pass at once, unless `commands` limits
+    At most `slots` commands that match one of `patterns` run at a time. Others do not wait, unless `commands` limits
     all commands together because they get no CPU.
     """
 
@@ -70,7 +70,7 @@ class BuildGate:
 
     @property
     def commands(self) -> int | None:
-        """How many commands may run at once, builds included; None for any number."""
+        """How many commands may run at a time, builds included; None for any number."""
         return None if math.isinf(self._commands.most) else int(self._commands.most)
 
     @commands.setter
@@ -102,7 +102,7 @@ class BuildGate:
     def step_aside(self, command: str) -> Callable[[], None]:
         """Free the slots of a suspended command; the returned function takes them back.
 
-        It does so at once, so one command too many may run for a while.
+        It does so without waiting, so one command too many may run for a while.
         """
         lent = [self._commands.lend()]
         if is_build(command, self._patterns):

@@ -1,4 +1,4 @@
-"""A limited number of slots, shared fairly between subtrees, that those who find none wait for."""
+"""A limited number of slots, shared fairly between subtrees; those who find none free wait."""
 
 import asyncio
 import math
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class _Place(Struct, eq=False):
-    """Who wants a slot; `granted` is done once it has one."""
+    """One that wants a slot; `granted` is done once it has one."""
 
     subtree: str
     agent: str
@@ -18,8 +18,8 @@ class _Place(Struct, eq=False):
 
 
 class FairSlots:
-    """A free slot goes to the subtree that holds fewest, then to the one served longest ago, and there to the oldest
-    agent, so that tasks that were begun are finished first."""
+    """A free slot goes to the subtree that holds fewest, of those to the one served longest ago, and there to the
+    oldest agent, so that tasks under way are finished first."""
 
     def __init__(self, most: float = math.inf) -> None:
         self._most = most
@@ -54,8 +54,8 @@ class FairSlots:
             self._leave(place)
 
     def lend(self) -> Callable[[], None]:
-        """Let another one in for a holder that is suspended. Call what is returned to take its slot back, at once: one
-        too many may be held then."""
+        """Free the slot of a holder that is suspended. Call what is returned to take it back, which does not wait: one
+        slot too many may be held then."""
         self._aside += 1
         self._grant()
 
@@ -84,7 +84,7 @@ class FairSlots:
             del self._waiting[place.subtree]
 
     def _leave(self, place: _Place) -> None:
-        """Free the slot or leave the queue, also when the holder was cancelled between the two."""
+        """Free the slot or leave the queue, also if the holder is cancelled just when it gets the slot."""
         if not place.held:
             self._drop(place)
             return

@@ -12,12 +12,12 @@ from engine.resources.build_gate import BuildGate
 GIB = 2**30
 MIB = 2**20
 OTHERS = 20.0
-"""Percent of the CPU that other programs use, from which they are named as the reason."""
+"""Percent of the CPU from which other programs that use it are named in the reason."""
 
 
 class Bounds(Struct, frozen=True):
-    """The governor's thresholds: free space in bytes, pressure (`some`, 10 s average) and commands' time without a CPU
-    in percent, counts in samples.
+    """The governor's thresholds: free space in bytes; pressure (`some`, 10 s average) and commands' time without a CPU
+    in percent; counts in samples.
 
     Between a floor and one and a half times the floor, and between a low and a high mark, nothing changes.
     """
@@ -32,8 +32,8 @@ class Bounds(Struct, frozen=True):
     starved_high: float = 75.0
     starved_low: float = 50.0
     fewest: int = 1
-    """No more workers, and no more commands that could run at a time, than this are too many for the CPU: one for each
-    build that may run at once."""
+    """So many workers, and so many commands that could run at a time, are never too many for the CPU: one for each
+    build that may run at a time."""
     settle: int = 3
     """Samples to wait after a change, so that its effect shows before the next one."""
     release: int = 12
@@ -50,7 +50,7 @@ class Load(Struct, frozen=True):
     starved: bool = False
     """Free disk space is below its floor: nothing starts until it is well above."""
     crowded: bool = False
-    """Commands got no CPU when the limit was lowered: running workers' commands are limited, too."""
+    """Commands got no CPU when the limit was lowered, so it also holds for commands of running workers."""
 
 
 def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = "") -> Load:
@@ -108,7 +108,7 @@ class Builds(Struct, frozen=True):
 def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds, met: str = "") -> Builds:
     """The build slots after one more sample: one fewer under load, one more while calm, at least one. Pure.
 
-    A busy CPU does not count as load, as builds are meant to use it; commands that get none do.
+    A busy CPU does not count as load, because builds are meant to use it; commands without a CPU do.
     """
     builds = replace(builds, since=builds.since + 1)
     settled = builds.since >= bounds.settle or not builds.reason
@@ -180,7 +180,7 @@ def _fitted(bounds: Bounds, sample: Sample) -> Bounds:
 
 
 def _shortage(sample: Sample, bounds: Bounds, met: str) -> str:
-    """What else than a CPU the machine lacks; empty if nothing."""
+    """What the machine lacks other than CPU; empty if nothing."""
     if met:
         return f"all commands together reached their limit of {met}"
     if sample.memory_free < bounds.memory_floor:
@@ -193,8 +193,8 @@ def _shortage(sample: Sample, bounds: Bounds, met: str) -> str:
 
 
 def _starvation(sample: Sample, bounds: Bounds) -> str:
-    """That commands get no CPU, and whether others use it; empty if they get enough, or are too few to be in each
-    other's way: then fewer workers would not give them more of it."""
+    """A sentence if commands get no CPU, with the share that other programs use. Empty if commands get enough, or are
+    so few that fewer workers would not give them more."""
     if sample.starved > bounds.starved_high and sample.runnable > bounds.fewest:
         others = f", other programs use {sample.cpu_others:.0f}%" if sample.cpu_others >= OTHERS else ""
         return f"commands wait for a CPU {sample.starved:.0f}% of the time{others}"
@@ -202,7 +202,8 @@ def _starvation(sample: Sample, bounds: Bounds) -> str:
 
 
 def _kept(sample: Sample, bounds: Bounds) -> float:
-    """The share of the workers that a reduction leaves: three quarters; down to a half if they hardly get any CPU."""
+    """The share of the workers that a reduction leaves: three quarters, or down to a half if commands get little
+    CPU."""
     if not _starvation(sample, bounds):
         return 0.75
     return min(0.75, max(0.5, (100 - sample.starved) / (100 - bounds.starved_high)))

@@ -21,7 +21,7 @@ SMAPS_BUDGET_S = 0.015
 
 
 ENOUGH_S = 1.0
-"""Seconds in which commands could run, below which their share of them says nothing."""
+"""Seconds in which commands could run, below which the share without a CPU says nothing."""
 
 
 class EndpointMeter(Protocol):
@@ -42,7 +42,7 @@ class ModelMeter(Protocol):
 
 
 class CommandMeter(Protocol):
-    """Seconds in which agents' commands could run, and those of them in which they had no CPU, since the start."""
+    """Seconds since the start in which agents' commands could run, and in which they had no CPU of these."""
 
     ready_s: float
     lost_s: float
@@ -67,10 +67,10 @@ class Use(Struct, frozen=True):
 
 
 class Starvation:
-    """How many commands could run at a time, and how much of that time they had no CPU, for some seconds back.
+    """How many commands could recently run at a time, and how much of that time they had no CPU.
 
-    What was measured counts half as much with every sample. While no command runs, the figures stay for some samples
-    and are then forgotten: a limit that came from them must not outlive what caused it.
+    With each sample, earlier ones count half as much. While no command runs, the figures stay for some samples and are
+    then forgotten: a limit must not outlive what caused it.
     """
 
     def __init__(self, share: CommandMeter | None) -> None:
@@ -237,7 +237,7 @@ class SystemMeters:
 
 
 def _machine_cpu() -> tuple[float, float]:
-    """Busy and all CPU seconds since the machine started. What a neighbour of a virtual machine took is busy."""
+    """Busy and all CPU seconds since the machine started. What neighbours of a virtual machine took counts as busy."""
     times = psutil.cpu_times()
     whole = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # in `user` and `nice`, too
     return whole - times.idle - getattr(times, "iowait", 0.0), whole

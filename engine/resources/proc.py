@@ -91,7 +91,7 @@ def pressure(resource: str) -> float:
 
 def cpu_load() -> tuple[int, float, float]:
     """The cores that this process may use, the mean number of processes that wanted one in the last minute, and the
-    percentage of the last 10 s in which some waited."""
+    percentage of the last 10 s in which some process waited for one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores, os.getloadavg()[0], pressure("cpu")
 

@@ -80,7 +80,7 @@ class BudgetEnforcer:
         self._handoffs: dict[AgentId, Amount] = {}
         """The worst case of one more call of each agent, with a short answer."""
         self._parts: dict[AgentId, frozenset[Part]] = {}
-        """The parts that agents with an entry in one of the above count towards."""
+        """The parts that each agent with an entry in one of the above counts towards."""
         self._warned_of_prices = False
         run.on_event(self._recorded)
 
@@ -127,7 +127,7 @@ class BudgetEnforcer:
             room = self._room(part, limit, agent)
             if at is None:
                 if fits_beside(room, cost(longest)):
-                    continue  # whatever is kept for handoffs, which takes long to find out with many agents at work
+                    continue  # it fits whatever is kept for handoffs, which takes long to compute with many agents
                 room = replace(room, kept=self._kept(part, limit))
             may = affordable_output(room, cost, longest, least)
             if not may and (patient or at is not None) and only_waits(room, cost(least)):
@@ -235,7 +235,7 @@ class BudgetEnforcer:
         return kept_for_handoffs(limits, at_work, handoffs, budget.grace_steps, budget.ceiling_price)
 
     def _sum(self, amounts: dict[AgentId, Amount], part: Part, but: AgentId | None = None) -> Amount:
-        """What agents in a part have of `amounts` together, without one of them."""
+        """The sum of `amounts` over the agents in a part, except for `but`."""
         agents = self._run.snapshot.agents
         return total(
             each
@@ -244,7 +244,7 @@ class BudgetEnforcer:
         )
 
     def _is_in(self, agent: AgentId, part: Part) -> bool:
-        """Whether an agent's calls count towards a part: always the same for one agent."""
+        """Whether an agent's calls count towards a part; this never changes for an agent."""
         if (parts := self._parts.get(agent)) is None:
             known = self._run.snapshot.agents.get(agent)
             if known is None:

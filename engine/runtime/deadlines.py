@@ -40,14 +40,14 @@ class Deadlines:
         return lambda: timeout.reschedule(when + self._clock.monotonic() - since)
 
     def spare(self, agent: AgentId) -> Callable[[float], None]:
-        """Keep the attempt's limit away for what may have to wait for the machine, a day at most. Call what is returned
-        at its end, with the seconds that do not count."""
+        """Suspend the attempt's limit, for a day at most, for work that may have to wait for the machine. Call what is
+        returned when that work ends, with the seconds that do not count."""
         timeout = self._of(agent)
         self._move(timeout, SPARED_S)
         return lambda waited_s: self._move(timeout, waited_s - SPARED_S)
 
     def left_s(self, agent: AgentId) -> float:
-        """Seconds that are left of the attempt's time; infinite while its clock is stopped."""
+        """Seconds left of the attempt's time; infinite while its clock is stopped."""
         timeout = self._of(agent)
         if timeout is None or (when := timeout.when()) is None:
             return math.inf
@@ -58,7 +58,7 @@ class Deadlines:
             timeout.reschedule(when + seconds)
 
     def _of(self, agent: AgentId) -> asyncio.Timeout | None:
-        """The limit of the attempt that an agent works on, unless it has expired."""
+        """The time limit of an agent's attempt, unless it has expired."""
         task = self._snapshot.agents[agent].task
         timeout = self._running.get((task and self._snapshot.tasks[task].agent) or agent)
         return None if timeout is None or timeout.expired() else timeout

@@ -70,7 +70,7 @@ def _overlays(bwrap: Bubblewrap, around: Surroundings, folders: list[str]) -> bo
 
 
 HOLD = ("/bin/sh", "-c", "echo $$; read _")
-"""Holds the namespaces open until its input ends, after it has said its id."""
+"""Prints its process id, and then holds the namespaces open until its input ends."""
 
 
 def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | None) -> tuple[str, ...]:

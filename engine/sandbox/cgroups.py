@@ -27,7 +27,7 @@ WEIGHT = 20
 """The CPU weight of all commands together, relative to 100 for the program and its screen; in version 1's unit, 1024.
 """
 PREFERRED = 4
-"""How many times the CPU weight of another sandbox a preferred one has."""
+"""The CPU weight of a preferred sandbox, relative to another sandbox."""
 SPARE = 8
 """The kernel allows all commands an eighth more processes than the limit, and a few, so that the largest can be ended.
 """
@@ -49,9 +49,10 @@ class Ungoverned(Exception):  # noqa: N818 - a state of the machine, told like a
 
 
 class Files(Struct, frozen=True):
-    """What the groups of all sandboxes have alike: their files, each with the number of the folder in which it lies.
+    """The files of a sandbox's groups, which are alike for all sandboxes: each with the number of the folder it lies
+    in.
 
-    `limits`: with what is written to them. `opened`: by what they are for; `arrive` is the same for all groups.
+    `limits`: with what is written to them. `opened`: by their purpose; `arrive` is the same for all groups.
     """
 
     limits: tuple[tuple[int, str, str], ...]
@@ -60,7 +61,7 @@ class Files(Struct, frozen=True):
 
     @classmethod
     def of(cls, folders: tuple[Path, ...], launchers: tuple[Path, ...], memory: int, processes: int) -> "Files":
-        """Look at the folders of a group that was made. Raises OSError."""
+        """Look at the folders of a group that has been made. Raises OSError."""
 
         def at(*paths: Path) -> tuple[tuple[int, str], ...]:
             return tuple((folders.index(path.parent), path.name) for path in paths)
@@ -130,7 +131,7 @@ class ControlGroups:
         self._commands = tuple(folder / COMMANDS for folder in folders)
         self._count = 0
         self._files: dict[tuple[int, int], Files] = {}
-        """By the limits of memory and processes."""
+        """The files by the limits of memory and processes."""
         self.weighed = False
 
     @classmethod
@@ -161,8 +162,8 @@ class ControlGroups:
         return groups
 
     def make(self, memory: int, processes: int, *, preferred: bool = False) -> Group:
-        """A group for one sandbox's commands, with limits of bytes and processes (threads count). A `preferred` one
-        gets more CPU than others, if that can be said here. Raises OSError."""
+        """A group for one sandbox's commands, with limits on bytes and processes (threads count). A `preferred` group
+        gets more CPU than others, where CPU weights are supported. Raises OSError."""
         self._count += 1
         folders = tuple(folder / str(self._count) for folder in self._commands)
         try:

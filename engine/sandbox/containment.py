@@ -29,7 +29,7 @@ SPARE_PROCESSES = 8
 
 
 PATIENCE = 50
-"""A command that gets no CPU may take so many times its time limit."""
+"""How many times its time limit a command that gets no CPU may take."""
 
 
 class Limits(Struct, frozen=True):
@@ -53,8 +53,8 @@ class Limits(Struct, frozen=True):
 
 class Containment(Struct, frozen=True):
     """`bwrap` is None at levels without bubblewrap, `groups` at all but full; `shared_limits` are those that no group
-    enforces; `disk` and `unseen_memory` watch what commands take from the machine. `zygote`: from which launchers are
-    forked, if that works here; else bubblewrap starts each."""
+    enforces; `disk` and `unseen_memory` watch what commands take from the machine. Launchers are forked
+    from `zygote`; if it is None, that does not work here, and bubblewrap starts each."""
 
     level: Level
     bwrap: Bubblewrap | None

@@ -229,7 +229,7 @@ class DiskBudget:
         self._fell_then = self._fell = watch.fell
         """How far the disk's free space had fallen at these two measurements."""
         self._written = 0
-        """What commands have written since then: free space does not show it while other programs free some."""
+        """Bytes that commands have written since then. Free space does not show them while other programs free some."""
         self._looked = self._next = 0.0
         self._rested = 0.0
         """Until then the command is not suspended again, so that it gets half of the time, unless much was taken."""

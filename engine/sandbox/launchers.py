@@ -1,5 +1,4 @@
-"""How launchers are started: each by a program of its own, or forked from the zygote, which is quicker and shares
-memory."""
+"""Starts launchers: each as a program of its own, or forked from the zygote, which is quicker and shares memory."""
 
 import asyncio
 import contextlib
@@ -21,33 +20,33 @@ from engine.sandbox.program import staged_program, zygote_command
 
 FORK_S = 30.0
 ENDED_S = 2.0
-"""Seconds that a zygote whose descriptors are closed may need until it has ended."""
+"""Seconds within which a zygote ends after its descriptors are closed."""
 OWN_ENV = {"PATH": os.defpath, "LANG": "C.UTF-8"}
-"""What a launcher gets, too: its environment can be read from inside."""
+"""The environment of the zygote, and so of each launcher, where it can be read from inside."""
 
 
 class LauncherProcess(Protocol):
-    """A launcher outside of which nothing of its sandbox is left once it has ended."""
+    """A launcher. When it has ended, nothing of its sandbox is left."""
 
     pid: int
     """Killing this process kills the whole sandbox."""
 
     def first_pids(self) -> list[int]:
-        """The started process and, with namespaces, the first one inside, which ends after all others there."""
+        """The started process and, with namespaces, the first one inside, which ends after all others inside."""
 
     def kill(self) -> None: ...
 
     async def wait(self, seconds: float | None) -> bool:
-        """Wait for its end; whether it has ended."""
+        """Wait for its end. Returns whether it has ended."""
 
     def ended_by_itself(self) -> bool: ...
 
     async def close(self) -> None:
-        """Wait until everything in its namespace has ended, after the process itself has."""
+        """Wait until everything in its namespace has ended. The process itself has to have ended before."""
 
 
 class Spawned:
-    """A launcher that bubblewrap or this process has started. Raises OSError if it cannot be."""
+    """A launcher that bubblewrap or this process has started. Raises OSError if it cannot be started."""
 
     def __init__(self, argv: Sequence[str], stdio: tuple[int, int, int], passed: Sequence[int], *, namespaces: bool):
         stdin, stdout, stderr = stdio
@@ -72,7 +71,7 @@ class Spawned:
     def kill(self) -> None:
         if self._process.poll() is None:
             if self._namespaces and self._inside is None:
-                # The first process inside outlives the started one, with which the kernel kills it, for a moment.
+                # The kernel kills the first process inside together with the started one, but a moment later.
                 with contextlib.suppress(OSError):  # it has ended
                     for pid in others(self.pid)[:1]:
                         self._inside = os.pidfd_open(pid)
@@ -95,7 +94,7 @@ class Spawned:
 
 
 class Forked:
-    """A launcher that the zygote has forked: the first process of its namespace, which ends after all others there.
+    """A launcher that the zygote has forked: the first process of its namespace, which ends after all others inside.
 
     `handle` is a descriptor of the process.
     """
@@ -132,7 +131,7 @@ class Forked:
 class Zygote:
     """The process from which launchers are forked. It starts with the first one, and again if it has ended.
 
-    `stage` has the program; use from one event loop, whose thread outlives all launchers.
+    `stage` has the program. Use it from one event loop, whose thread outlives all launchers.
     """
 
     def __init__(self, stage: Path) -> None:
@@ -141,15 +140,15 @@ class Zygote:
         self._requests: socket.socket | None = None
 
     async def fork(self, argv: Sequence[str], fds: Sequence[int]) -> Forked:
-        """Start a launcher over what the bubblewrap of `argv` mounts. `fds`: its input, output, log and others, which
-        it finds numbered from 0. Raises OSError."""
+        """Start a launcher over what bubblewrap mounts with `argv`. `fds`: its input, output, log and others, numbered
+        from 0. Raises OSError."""
         for _ in range(2):
-            with contextlib.suppress(ConnectionError):  # it was killed before it took this or answered: ask the next
+            with contextlib.suppress(ConnectionError):  # killed before it took the request or answered: ask the next
                 return await self._ask(argv, fds)
         return await self._ask(argv, fds)
 
     async def _ask(self, argv: Sequence[str], fds: Sequence[int]) -> Forked:
-        """Raises ConnectionError if it has ended, and OSError if it cannot start a launcher."""
+        """Raises ConnectionError if the zygote has ended, and OSError if it cannot start a launcher."""
         if self._requests is None or self._process is None or self._process.poll() is not None:
             self._start()
         assert self._requests is not None
@@ -166,7 +165,7 @@ class Zygote:
         answer = asyncio.create_task(_started(reply, self._process))
         try:
             return await asyncio.shield(answer)
-        except asyncio.CancelledError:  # its input ends, and it with that
+        except asyncio.CancelledError:  # the launcher ends with its input
             answer.add_done_callback(_discard)
             raise
 
@@ -204,7 +203,7 @@ async def _started(reply: socket.socket, zygote: "subprocess.Popen[bytes]") -> F
         said, handles, _, _ = socket.recv_fds(reply, 256, 1)
     if handles:
         return Forked(int(said), handles[0])
-    if not said:  # whoever should have answered is gone
+    if not said:  # the process that should have answered is gone
         with contextlib.suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(zygote.wait, ENDED_S)
             raise ConnectionError("the zygote has ended")
@@ -220,7 +219,8 @@ def _discard(answer: "asyncio.Task[Forked]") -> None:
 
 
 async def _readable(file: int, seconds: float | None) -> bool:
-    """Wait until a descriptor can be read, that of a process once it has ended; whether it can. One waits at a time."""
+    """Wait until a descriptor can be read; that of a process can once it has ended. Returns whether it can. Only one
+    may wait at a time."""
     if _is_readable(file):
         return True
     loop = asyncio.get_running_loop()

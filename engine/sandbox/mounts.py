@@ -27,7 +27,7 @@ LOOK_S = 60.0
 class Mount(Struct, frozen=True):
     """What is mounted at `/ws`: an overlay of `layers` (lowest first) with `upper` and `work`, or the folder `bind`.
 
-    `home`: an overlay for the home of commands; without it, that lies in memory.
+    `home`: an overlay for the home of commands; without one, the home lies in memory.
     """
 
     layers: tuple[str, ...] = ()

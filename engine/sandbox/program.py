@@ -43,7 +43,8 @@ def interpreter(folder: str) -> tuple[str, ...]:
 
 
 def zygote_command() -> tuple[str, ...]:
-    """The command line of the zygote, to be started in the program's folder: agents can read it, and no path in it."""
+    """The command line of the zygote, to be started in the program's folder. It has no path, because agents can read
+    it."""
     return _start(".", f"import {PACKAGE}.search; ", "zygote")
 
 

@@ -36,7 +36,8 @@ class Start(Struct, frozen=True):
 
     `namespaces`: killing the started process kills everything; without them the launcher must end its own processes.
     `shared_limits` and `unseen_memory` are told what its commands use. `passed`: descriptors that it inherits, closed
-    here afterwards; `group`: the control group of its commands, if any; `zygote`: what forks it, if anything does.
+    here afterwards; `group`: the control group of its commands, if any; `zygote`: what forks it; None if it is not
+    forked.
     """
 
     argv: tuple[str, ...]
@@ -97,11 +98,11 @@ class SandboxSession:
         self.written: int | None = None
         """Bytes that the last command wrote to disk, as far as the kernel counts them; None if that is unknown."""
         self._spare = 0.0
-        """How far it may still move, by the time in which the command had no CPU."""
+        """How far time without a CPU may still move the deadline."""
         self._job_number = 0
-        """The number of the request whose job runs."""
+        """The number of the request whose job is running."""
         self._cpu_told = (0.0, 0.0)
-        """What the launcher last said that the command could have run and that it lost, in seconds."""
+        """The seconds that the command could have run and those that it lost, as the launcher last said."""
         self._lost = ""
         self._ending = False
         self._one_job = asyncio.Lock()
@@ -272,7 +273,7 @@ class SandboxSession:
             self._job_number, self._limit = 0, None
 
     async def _answer(self, asked: "asyncio.Future[list[bytes]]", seconds: float, moves: bool = False) -> list[bytes]:
-        """Send a request and wait for its answer. `moves`: the time limit is that of a job."""
+        """Send a request and wait for its answer. `moves`: the time limit is a job's, which may move."""
         try:
             async with asyncio.timeout(None if moves and self._frozen else seconds) as limit:
                 if moves:
@@ -339,7 +340,8 @@ class SandboxSession:
         self._shared_limits.processes.note(self, processes, self.end_command)
 
     def _note_cpu(self, ready_s: float, lost_s: float) -> None:
-        """Count the time that the command could have run, and give it that longer in which it had no CPU."""
+        """Count the time that the command could have run, and extend its deadline by the time in which it had no
+        CPU."""
         ready, lost = ready_s - self._cpu_told[0], lost_s - self._cpu_told[1]
         self._cpu_told = ready_s, lost_s
         self._shared_limits.cpu.note(ready, lost)

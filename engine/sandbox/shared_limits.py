@@ -41,7 +41,7 @@ class SharedLimit:
 
 
 class CpuShare:
-    """The seconds in which commands could have run, and those of them in which they had no CPU, all added up."""
+    """The sums over all commands of the seconds in which they could have run, and in which they had no CPU of these."""
 
     def __init__(self) -> None:
         self.ready_s = self.lost_s = 0.0

@@ -49,7 +49,7 @@ class Account:
     hidden: int = 0
     """At most so much does it hold unseen."""
     ended: bool = False
-    """Its command was ended for what it hid."""
+    """Whether its command was ended for what it hid."""
     since: float = 0.0
     """When the machine's unexplained use began to rise."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)

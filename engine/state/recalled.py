@@ -1,4 +1,4 @@
-"""What was read from the journal of agents that have left memory, to be shown among those that are there."""
+"""What was read back from the journal about agents that have left memory, to be shown beside those in memory."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -15,9 +15,10 @@ _V = TypeVar("_V")
 
 
 class Recalled(Struct, frozen=True):
-    """Ended agents and planners above them, parents first, with their tasks and handoffs; all by id, oldest first.
+    """Ended agents and the planners above them, with their tasks and handoffs. All are by id, oldest first, so parents
+    come before their children.
 
-    `retired` says for each planner among them what is below it, `resolved` when a person resolved a handoff.
+    `retired` counts what is below each planner among them, `resolved` says when a person resolved a handoff.
     """
 
     agents: dict[AgentId, Agent] = {}
@@ -36,7 +37,7 @@ class Recalled(Struct, frozen=True):
         )
 
     def without(self, run: Snapshot) -> "Recalled":
-        """Those that the snapshot does not have itself."""
+        """Without what the snapshot has itself."""
         return Recalled(
             {id: agent for id, agent in self.agents.items() if id not in run.agents},
             {id: task for id, task in self.tasks.items() if id not in run.tasks},
@@ -61,7 +62,7 @@ class Recalled(Struct, frozen=True):
 async def landed_by(
     run: Snapshot, agent: AgentId, events_of: Callable[[AgentId], Awaitable[Sequence[Event]]]
 ) -> CommitId | None:
-    """The commit that an agent landed, if any. `events_of` reads the newest events of one that has left memory."""
+    """The commit that an agent landed, if any. `events_of` reads the newest events of an agent that has left memory."""
     if agent in run.agents:
         task = run.agents[agent].task
         return run.tasks[task].commit if task in run.tasks else None
@@ -70,5 +71,5 @@ async def landed_by(
 
 
 def _sorted(values: dict[_K, _V]) -> dict[_K, _V]:
-    """By id, so from the oldest to the newest."""
+    """Sorted by id, and so from the oldest to the newest."""
     return dict(sorted(values.items()))

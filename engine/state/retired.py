@@ -44,7 +44,7 @@ class Retired(Struct, frozen=True):
         return self + Retired({task.state: 1}, commits=int(task.commit is not None))
 
     def with_agent(self, agent: Agent, its: "Retired | None" = None) -> "Retired":
-        """With an agent directly below the planner, and what had left memory below that agent."""
+        """With an agent directly below the planner, and with `its` counts of what had left memory below that agent."""
         its, role = its or Retired(), {agent.role: 1}
         below = Retired({}, its.all_tasks(), its.agents, its.roles, role, its.commits, its.usage)
         return self + below + Retired(agents={agent.state: 1}, roles=role, usage=agent.usage)

@@ -79,9 +79,9 @@ class Snapshot:
     tasks_of: dict[t.AgentId, tuple[t.TaskId, ...]] = field(default_factory=dict)
     handoffs: dict[t.HandoffId, t.Handoff] = field(default_factory=dict)
     leaving: dict[str, t.Micros] = field(default_factory=dict)
-    """When the tasks and planners in memory ended, in the order in which the fold looks whether they are needed."""
+    """When the tasks and planners in memory ended, in the order in which the fold examines them."""
     retired: dict[t.AgentId, Retired] = field(default_factory=dict)
-    """What has left memory, by the planner that is still there."""
+    """What has left memory, by the planner above it that is still there."""
     resolved: dict[t.HandoffId, t.Micros] = field(default_factory=dict)
     """Handoffs that the person marked as dealt with, and when."""
     landings: deque[t.Landing] = field(default_factory=lambda: deque(maxlen=RECENT))

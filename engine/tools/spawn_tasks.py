@@ -97,7 +97,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
 
 
 def _ordered(context: ToolContext, arguments: Arguments, earlier: Sequence[Task]) -> list[Task]:
-    """The new tasks, with those of `earlier` that they come after and replace. Raises NamingError."""
+    """The new tasks, each with the tasks of `earlier` that it comes after or replaces. Raises NamingError."""
     asked, shared = arguments.tasks, arguments.constraints.strip()
     planner, now = context.agent, context.clock.now()
     new = [

@@ -94,7 +94,7 @@ class ToolContext(Protocol):
         """The events that cancel a subplanner and everything below it, under the planner's intent version."""
 
     async def own_tasks(self, *names: str) -> list[Task]:
-        """A planner's tasks, oldest first: those in memory, and of the others those with these ids or titles."""
+        """The planner's tasks, oldest first: all in memory, and of the others those with these ids or titles."""
 
     async def update(self) -> Answer:
         """Bring the copy to the newest trunk, or say why that is not done."""

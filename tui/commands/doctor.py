@@ -39,7 +39,7 @@ from tui.format.text import one_line
 DISK_FLOOR = 5 * 2**30
 """Bytes of free disk below which doctor warns: enough for a few hundred workspaces, a journal and a build."""
 BUSY = 50.0
-"""Percent of the last 10 s in which something waited for a CPU, from which doctor warns."""
+"""Percent of the last 10 s in which something waited for a CPU; from here on doctor warns."""
 FIX_SETTING = "correct it in the file or variable that the warning names"
 OLDEST_PYTHON = (3, 11)
 COMMITTED = "the swarm starts from committed files: commit, stash or switch branches first"
@@ -154,7 +154,7 @@ def _cpu() -> Finding:
     cores, load, waited = cpu_load()
     found = f"{counted(cores, 'core')}, load {load:.1f}, contended {waited:.0f}% of the time"
     if load > cores and waited >= BUSY:
-        hint = "agents' commands yield to your programs, so a run will be slow until those are done"
+        hint = "agents' commands yield to your programs, so a run is slow until those end"
         return Finding("warn", "CPU", f"busy with other programs: {found}", hint)
     return Finding("ok", "CPU", found)
 
@@ -201,7 +201,7 @@ def _builds(settings: Settings, shared: bool) -> Finding:
     if not settings.repo.check:
         what = "each workspace builds from scratch: there is no check whose build it could start from"
         return Finding("warn", "builds", what, "configure a check that builds the project")
-    what = f"each workspace starts from what the check has left in {names}, up to {settings.build.warm_size} in all"
+    what = f"each workspace starts from what the check has left in {names}, up to {settings.build.warm_size} in total"
     return Finding("ok", "builds", what)
 
 

@@ -25,7 +25,7 @@ def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
 
 
 def starting(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> Begin:
-    """Starts the new run, whose log is then the command's."""
+    """Starts the new run. The command then logs to the run's log."""
 
     async def begin(_: "bridge.Opening") -> "bridge.LiveRun":
         live = await bridge.start_run(
@@ -38,7 +38,7 @@ def starting(arguments: Namespace, source: SourceRepo, settings: Settings, inten
 
 
 def resuming(arguments: Namespace, folder: RunFolder) -> Begin:
-    """Resumes the run in `folder`, with the command's options. Its log is the command's."""
+    """Resumes the run in `folder`, with the command's options. The command then logs to the run's log."""
     options = options_of(arguments)
     arguments.log = folder.log
 

@@ -25,7 +25,7 @@ def require_readable(run: RunListing) -> None:
 
 
 def opening_on_stderr() -> "bridge.Opening":
-    """Says on stderr how far an opening that takes long has come."""
+    """Says on stderr how far a slow opening of the journal has come."""
 
     def say(at: "bridge.OpeningProgress") -> None:
         sys.stderr.write(f"{at}\n")

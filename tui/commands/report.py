@@ -14,7 +14,7 @@ MOST = 20
 SLOWEST = 10
 """How many steps the text lists."""
 WORTH_SAYING = 20.0
-"""Percent of the time without a CPU, and of a CPU that others use, from which the report says so."""
+"""Percent of time without a CPU, and of the CPU that other programs use, from which the report shows them."""
 HEAT_CELLS = 8
 """How many planners and folders the table of conflicts by folder shows."""
 

@@ -92,7 +92,7 @@ def _row(run: RunListing, now: int) -> tuple[str, ...]:
 
 
 def _limit_now(run: RunListing) -> LoadLimit | None:
-    """What the governor lets a live run do on a loaded machine; None if it does not limit its workers."""
+    """The governor's present limit of a live run; None if it does not limit workers."""
     limit = run.load_limit
     return limit if run.live and limit is not None and limit.workers is not None else None
 

@@ -16,7 +16,7 @@ from tui.terminal.first_frame import first_frame
 from tui.terminal.foreground import Foreground
 
 SWITCH_S = 0.0005
-"""The switch interval while the app is loaded: `prepare` mostly waits for git, and should not wait for the GIL too."""
+"""The switch interval while the app is loaded: `prepare` waits for git anyway, and should not also wait for the GIL."""
 
 
 def show_app(
@@ -25,14 +25,14 @@ def show_app(
     """Returns the exit status. With `foreground`, the app runs in a child of this process, and can detach from it.
 
     `prepare` is called in a thread while the app is loaded, after the first frame, whose header shows `subject`. Raises
-    what `prepare` raises, and SwarmError for an invalid theme or key and for what broke the session.
+    what `prepare` raises, and SwarmError for an invalid theme or key and for an error that ended the session.
     """
     paint_in_utf8()
     _ignore_fixed_size()
     if foreground is not None and not foreground.enter():
         return foreground.wait()
     sys.setswitchinterval(SWITCH_S)
-    gc.disable()  # until the app is painted: nearly all that is made until then stays
+    gc.disable()  # until the app is painted: nearly all objects made until then stay
     themes = choose_theme(theme, config_folder(os.environ) / "themes", os.environ)
     with first_frame(themes.chosen, subject) as hand_over:
         with ThreadPoolExecutor(1) as threads:

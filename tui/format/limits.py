@@ -32,7 +32,7 @@ _CONTENDED = 60.0
 """Percent of the time that something waited for the CPU or disk, from which that is reported."""
 _MEMORY_CONTENDED = 10.0
 _STARVED, _TAKEN = 50.0, 20.0
-"""Percent of their time that commands get no CPU, and of the CPU that others use, from which that is reported."""
+"""Percent of commands' time without a CPU, and of the CPU that other programs use, from which they are reported."""
 
 
 class Budget(NamedTuple):

@@ -27,7 +27,7 @@ BY_ACTIVITY = (Order.TOKENS, Order.COST, Order.LATEST, Order.IDLE)
 class Row(NamedTuple):
     """One visible agent. `matched` is False if it shows only because an agent below it matches the filter.
 
-    With `older`, the row stands for so many ended agents below `agent` that have left memory.
+    If `older` is set, the row stands for this number of ended agents below `agent` that have left memory.
     """
 
     agent: AgentId

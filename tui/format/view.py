@@ -101,7 +101,7 @@ class RunCounts:
             self._add_tasks(run.agents, task.planner, now)
 
     def _count_retired(self, run: Snapshot) -> None:
-        """Count what has left memory where the snapshot counts it now."""
+        """Count what has left memory at the planner where the snapshot now counts it."""
         before = {**run.agents, **self._agents}
         for id in self._tasks.keys() - run.tasks.keys():
             self._add_tasks(before, self._tasks[id].planner, _counted_as(self._tasks[id].state), -1)
@@ -131,7 +131,7 @@ class RunCounts:
             setattr(sums, counted_as, getattr(sums, counted_as) + number)
 
     def _above(self, agents: Mapping[AgentId, Agent], agent: AgentId) -> Iterator[SubtreeTotals]:
-        """The totals of an agent and of all above it."""
+        """The totals of an agent and of all planners above it."""
         at: AgentId | None = agent
         while at is not None:
             if (sums := self.totals.get(at)) is not None:
@@ -181,7 +181,7 @@ class View:
     marked: set[AgentId] = field(default_factory=set)
     frozen: bool = False
     recalled: Recalled = field(default_factory=Recalled)
-    """What was read from the journal of agents that have left memory. It is shown, but `counts` has it counted."""
+    """What was read back of agents that have left memory. It is only shown, because `counts` already includes it."""
     _attention: tuple[int, list[Attention]] = (-1, [])
 
     def take(self, version: int, run: Snapshot) -> None:
@@ -194,7 +194,7 @@ class View:
             self.selected = None
 
     def recall(self, recalled: Recalled) -> None:
-        """Show what was read from the journal, too."""
+        """Also show what was read from the journal."""
         if self.run is not None:
             self.recalled |= recalled.without(self.run)
             self.run = self._with_recalled(self.run)

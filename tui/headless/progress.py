@@ -12,7 +12,7 @@ from tui.terminal.output import Output
 LINES_PER_SECOND = 10
 """Of ordinary news. What exceeds this is counted instead of written."""
 OPENING_S = 2.0
-"""Seconds between two lines about an opening of the journal that takes long."""
+"""Seconds between two lines about a slow opening of the journal."""
 WIDTH = 160
 OUTPUT_LINES = 20
 """Lines of the output, the last ones, that are written if the base fails the check."""

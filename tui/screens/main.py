@@ -39,7 +39,7 @@ FIRST_POLL_S = 0.02
 DETAIL_S = 0.1
 """The shortest time between the details of two agents."""
 KEY_STEPS = 3
-"""Steps of the event loop from a key's arrival to its paint."""
+"""The steps of the event loop from the arrival of a key to its paint."""
 
 
 class TooSmall(StripWidget):
@@ -158,7 +158,7 @@ class MainScreen(Actionable, PaintingScreen[None]):
         self.query_one(Footer).set_scopes(scopes, self.host.context())
 
     def _agent_selected(self) -> None:
-        """Name the selected agent, and show its detail: at once, but while a key is held only ten times a second."""
+        """Name the selected agent and show its detail: immediately, or ten times a second while a key is held."""
         retitle(self.panes, Pane.DETAIL)
         if self._next_detail is not None:
             return

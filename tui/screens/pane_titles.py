@@ -12,7 +12,7 @@ from tui.widgets.handoffs import HandoffList
 
 
 def retitle(panes: Panes, *which: Pane) -> None:
-    """Update the titles of the panes: of all, if none is named."""
+    """Update the titles of the named panes, or of all panes if none is named."""
     for number, pane in enumerate(PANES, 1):
         if which and pane not in which:
             continue

@@ -105,8 +105,8 @@ class Session(Protocol):
 
     `mark` shows in the header, such as `REPLAY`. `read_only` says why commands are refused, `no_detach` why the run
     cannot continue without the screen, `notice` what a person should know about the session now, and `exit_note` is
-    printed once the screen is closed. `opening` says how far a slow opening of the journal has come. All of them may be
-    empty. `trunk_git` is the repository of the run's own trunk,
+    printed once the screen is closed. `opening` says how far a slow opening of the journal has come. All of these may
+    be empty. `trunk_git` is the repository of the run's own trunk,
     None until the run has begun.
     """
 
@@ -163,10 +163,10 @@ class Session(Protocol):
         """What the planner replied to a handoff, and the tasks that it created then."""
 
     def ended_below(self, planner: AgentId, known: Collection[AgentId]) -> Future[Recalled]:
-        """The newest agents below a planner that have left memory, without those that are known."""
+        """The newest agents below a planner that have left memory, except for known ones."""
 
     def older_handoffs(self, known: Collection[HandoffId]) -> Future[Recalled]:
-        """The newest handoffs that have left memory, without those that are known."""
+        """The newest handoffs that have left memory, except for known ones."""
 
     def watch(self, agent: AgentId) -> LiveAgent:
         """What the agent is doing right now. Tracking starts with the first call; one agent is tracked at a time."""

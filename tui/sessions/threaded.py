@@ -49,7 +49,7 @@ KEPT_ROUTINE = 2000
 _EARLIER = 300
 """Events read when a session starts."""
 _NEWEST = 50
-"""Events read of an agent that has left memory, to find what it landed."""
+"""How many events of an agent that has left memory are read to find what it landed."""
 _PAGES = 20
 """Pages of events searched for one query at most."""
 

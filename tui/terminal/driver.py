@@ -1,8 +1,8 @@
 """Textual's driver, made to paint on the terminal whatever stderr is, to survive any byte that a terminal sends, and to
 restore the terminal after the process was suspended.
 
-It reads keys and writes frames in the event loop. Textual's own does both in threads: a key would have to get the
-interpreter and a processor three times on its way to the screen, and each time wait for the engine.
+It reads keys and writes frames in the event loop. Textual's own driver uses threads for both: a key would have to get
+the interpreter and a CPU three times on its way to the screen, and wait for the engine each time.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from textual.app import App
 
 READ = 4096
-"""Bytes of input that are read at once."""
+"""Bytes of input that are read at a time."""
 TICK_S = constants.ESCAPE_DELAY + 0.01
-"""Seconds after which an escape without more is a key, not the start of a sequence."""
+"""Seconds after which a lone escape is a key, not the start of a sequence."""
 
 
 def driver_on(output: Output) -> type[LinuxDriver]:
@@ -66,7 +66,7 @@ def driver_on(output: Output) -> type[LinuxDriver]:
                 self._loop.add_reader(self.fileno, self._read)
 
         def run_input_thread(self) -> None:
-            """Textual's thread ends at once: the event loop reads."""
+            """End Textual's thread at once, because the event loop reads the keys."""
 
         def _read(self) -> None:
             try:

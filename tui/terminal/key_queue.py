@@ -1,7 +1,7 @@
 """A queue of keys: each is handled completely before the next one, however long that takes.
 
 A terminal sends several keys at once when a person types fast or the connection is slow. Textual would send all of them
-to the focused widget, even those that are meant for a screen that the first key opens: letters of a text would become
+to the widget that has the focus, even those meant for a screen that the first key opens: letters of a text would become
 commands.
 """
 
@@ -21,9 +21,9 @@ from tui.terminal.painting import PaintingScreen
 from tui.terminal.thread_priority import collect_while_idle
 
 STUCK_S = 1.0
-"""Seconds after which the queue looks why a key is still being handled."""
+"""Seconds after which the queue finds out why a key is still being handled."""
 INTERRUPT = "ctrl+c"
-"""The key that is handled even if the one before never is. As in a terminal, it drops what was typed before it."""
+"""The key that is handled even if the one before it never is. As in a terminal, it drops what was typed before it."""
 
 
 class KeyQueueApp(App[int]):
@@ -86,12 +86,12 @@ class KeyQueueApp(App[int]):
             self.call_later(self._handle_next_after, key)
 
     async def _handle_next_after(self, key: events.Key) -> None:
-        """Handle the next key, unless the queue did not wait any longer for this one."""
+        """Handle the next key, unless the queue has already stopped waiting for this one."""
         if key is self._key:
             await self._handle_next()
 
     async def _act(self, screen: "PaintingScreen[object]", key: events.Key) -> None:
-        """Do what the key is bound to. Textual would first offer it to each node from the focused one up to the app."""
+        """Do what the key is bound to. Textual would first offer it to each node from the focus up to the app."""
         self.app_focus = True
         if await self._check_bindings(key.key, priority=True) or await self._check_bindings(key.key):
             screen.paint_now()
@@ -108,7 +108,7 @@ class KeyQueueApp(App[int]):
             self.screen.call_after_refresh(self.call_later, self._handle_next_after, key)
 
     async def _look(self) -> None:
-        """While keys wait, look from time to time whether they wait in vain."""
+        """While keys wait, check from time to time whether they wait in vain."""
         self._looking = False
         if self._key is not None and time.monotonic() - self._key_at >= STUCK_S and self._is_stuck():
             await self._handle_next()
@@ -117,7 +117,7 @@ class KeyQueueApp(App[int]):
             self.set_timer(STUCK_S, self._look)
 
     def _is_stuck(self) -> bool:
-        """Whether a person interrupts the key, or its widget is gone, and with it what follows the key."""
+        """Whether a person interrupts the key, or its widget is gone and with it what would complete the key."""
         interrupts = [index for index, key in enumerate(self._queue) if key.key == INTERRUPT]
         if interrupts:
             for _ in range(interrupts[-1]):

@@ -1,4 +1,4 @@
-"""A screen that paints less and sooner than Textual's: only the rows that changed, and what a key changed at once."""
+"""A screen that paints less than Textual's, and sooner: only rows that changed, and at once what a key changed."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 
 class PartialUpdate(ChopsUpdate):
-    """Sends of each row only the cells that changed. Textual's own begins where the widget does."""
+    """Sends only the changed cells of each row. Textual's own update begins where the widget does."""
 
     def render_segments(self, console: Console) -> str:
         pieces: list[str] = []
@@ -21,7 +21,7 @@ class PartialUpdate(ChopsUpdate):
                     start = max(x, left)
                     pieces.append(Control.move_to(start, y).segment.text)
                     pieces.append(strip.crop(start - x, min(end, right) - x).render(console))
-                    strip._divide_cache.clear()  # a strip that was not divided holds itself, until garbage is collected
+                    strip._divide_cache.clear()  # an undivided strip holds itself there until garbage is collected
         return "".join(pieces)
 
 
@@ -54,7 +54,7 @@ class RowCompositor(Compositor):
 
 
 def _stretches(rows: set[int]) -> Iterable[tuple[int, int]]:
-    """The rows as ranges of neighbours: each as its first row and the one after its last."""
+    """The rows as ranges of neighbours, each as its first row and the row after its last one."""
     for row in sorted(rows):
         if row - 1 not in rows:
             first = row
@@ -70,9 +70,9 @@ class PaintingScreen(Screen[ScreenResultType]):
         self._compositor = RowCompositor()
 
     def _compositor_refresh(self) -> None:
-        """Below a dialog, let the dialog's screen paint what changed, with what it has to paint itself.
+        """Below a dialog, let the dialog's screen paint what changed, together with its own changes.
 
-        Textual's own marks all that this screen once painted as changed, each time anew, and lets the dialog's screen
+        Textual would mark everything that this screen ever painted as changed, each time, and make the dialog's screen
         forget which of its own widgets changed.
         """
         top = self.app.screen
@@ -88,7 +88,7 @@ class PaintingScreen(Screen[ScreenResultType]):
             top._compositor_refresh()
 
     def paint_now(self) -> None:
-        """Paint what changed, unless the screen has to be laid out first: then the next frame does both."""
+        """Paint what changed. If the screen has to be laid out first, the next frame does both."""
         if not self.is_current or self._layout_required or self._scroll_required:
             return
         widgets = self._compositor.visible_widgets

@@ -1,4 +1,4 @@
-"""Shortens a frame: tells the terminal only what changes in the style. Rich names each style in full, and resets it."""
+"""Shortens a frame by sending only changes of the style. Rich sends each style in full, and resets it."""
 
 import re
 from functools import lru_cache
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 _SGR = re.compile("\x1b\\[([0-9;]*)m")
 _MOVES = re.compile("(?:\r?\n|\x1b\\[[0-9;]*H)*")
-"""What paints nothing, so that the style does not matter."""
+"""Characters that paint nothing, so that their style does not matter."""
 _EXTENDED = {"2": 5, "5": 3}
-"""Parts of a colour that is not one of the terminal's 16, by its kind."""
+"""How many parts a colour other than the terminal's 16 has, by its kind."""
 _SEEN_ON_BLANKS = {"4", "7", "9", "21", "53"}
-"""Underlined, reversed and struck through; other attributes show on letters only."""
+"""Underlined, overlined, reversed and struck through: these also show on spaces."""
 
 _WEIGHTS = {"1", "2"}
-"""Bold and faint: one code ends both."""
+"""Bold and faint, which one code ends together."""
 
 
 class _Style(NamedTuple):
@@ -26,7 +26,7 @@ _PLAIN = _Style()
 
 
 def shortened(frame: str) -> str:
-    """The same picture in fewer characters. A frame begins and ends without a style."""
+    """The same picture in fewer characters. A frame has no style at its beginning and end."""
     text, *rest = _SGR.split(frame)
     pieces = [text]
     now = wanted = _PLAIN

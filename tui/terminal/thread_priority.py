@@ -22,13 +22,13 @@ WORKING_S = 0.005
 POLL_S = 0.002
 """How long the event loop works without polling for input."""
 MIDDLE_EVERY = 3
-"""Collections of the youngest generation per middle one. Python's default is 10, which makes each take three times as
-long.
+"""Collections of the youngest generation per collection of the middle one. With Python's default of 10, each takes
+three times as long.
 """
 FULL_EVERY = 300
 """Collections of the middle generation per full one, which stops all threads while it scans the engine's objects."""
 OVERDUE = 3000
-"""The same if nobody stops pressing keys."""
+"""The same while keys are pressed without a break."""
 IDLE_S = 2.0
 """Seconds without a key after which a full collection disturbs nobody."""
 SLICE_NS = 100_000
@@ -67,13 +67,13 @@ def prioritise_ui_threads() -> None:
 
 
 def collect_while_idle(idle_s: float) -> None:
-    """Collect all garbage if it is time to, and if the last key was so long ago that the next is not imminent."""
+    """Collect all garbage if it is due, and if no key is to be expected soon after the last one."""
     if idle_s >= IDLE_S and gc.get_count()[2] >= FULL_EVERY:
         gc.collect()
 
 
 def collect_as_usual() -> None:
-    """Let Python decide again when to collect: no key is waited for any more."""
+    """Let Python decide again when to collect, because no keys are expected any more."""
     gc.set_threshold(gc.get_threshold()[0], 10, 10)
 
 

@@ -49,7 +49,7 @@ class AgentTree(FilteredList[Agent]):
         # The agent selected last. While a filter or a fold hides it, the cursor is elsewhere and returns later.
         self._wanted: AgentId | None = None
         self._wants_older = False
-        """Whether the cursor was on the line of older agents below the one selected last."""
+        """Whether the cursor was on the line of older agents below the agent selected last."""
         self._syncing = False
 
     # --- rows -------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class FilteredList(LineView, Generic[T]):
         raise NotImplementedError
 
     def _recall(self, reading: "Future[Recalled]", then: Callable[[Recalled], None]) -> None:
-        """Show what is read back from the journal too, once it is there; `then` is called with it."""
+        """Once it has been read back from the journal, show it, too, and call `then` with it."""
 
         def recalled(done: "Future[Recalled]") -> None:
             if done.cancelled() or not self.is_mounted:

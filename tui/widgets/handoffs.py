@@ -56,7 +56,7 @@ class HandoffList(FilteredList[Handoff]):
 
     @property
     def _older(self) -> int:
-        """How many handoffs have left memory, where a line at the end stands for them."""
+        """How many handoffs have left memory, if a line at the end stands for them."""
         run = self.view.run
         return run.handoff_count - len(run.handoffs) if run is not None and self._filter is None else 0
 

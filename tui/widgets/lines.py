@@ -21,7 +21,7 @@ from tui.style.theme import Palette
 from tui.widgets.actionable import Actionable
 
 HELD_S = 0.1
-"""Seconds between two moves within which they are of a key that is held."""
+"""Seconds between two moves up to which a key counts as held."""
 
 
 def strip_of(line: Line, palette: Palette, cells: int, base: str = "on:background") -> Strip:
@@ -84,9 +84,9 @@ class LineView(Actionable, ScrollView, can_focus=True):
         self._painted: dict[int, Line] = {}
         self._thumb = range(0)
         self._moved = 0, 0.0
-        """The last move, and when it was."""
+        """The last move and its time."""
         self._leap = 0
-        """How many lines more than necessary a move scrolls."""
+        """How many lines beyond the necessary ones a move scrolls."""
 
     # --- for subclasses ---------------------------------------------------------------------------------------
 
@@ -221,8 +221,8 @@ class LineView(Actionable, ScrollView, can_focus=True):
     def move(self, by: int) -> None:
         """Move the cursor, or scroll a view without one.
 
-        While a key is held, the cursor that leaves the view takes a page with it: every line that scrolls is
-        painted again, and with each key nobody could read them.
+        While a key is held, a cursor that leaves the view scrolls it by a page. Scrolling paints every line again, and
+        nobody could read lines that scroll with each key.
         """
         if self.HAS_CURSOR:
             now = time.monotonic()

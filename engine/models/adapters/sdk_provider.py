@@ -1,4 +1,4 @@
-"""A provider behind an SDK: what all adapters do alike, from a request to its turn."""
+"""What all adapters of an SDK have in common, from a request to its turn."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -41,5 +41,5 @@ class SdkProvider(ABC):
 
     @abstractmethod
     def _opened(self, request: Request, body: Json) -> AbstractAsyncContextManager[StreamedResponse]:
-        """The SDK's call. As typed arguments it would walk the conversation item by item: a second of CPU for 400
-        turns. So OpenAI's gets the conversation as `extra_body`."""
+        """The SDK's call. OpenAI's SDK gets the conversation as `extra_body`: as a typed argument, it would be walked
+        item by item, which takes a second of CPU for 400 turns."""

@@ -131,7 +131,7 @@ def failed(summary: str, concerns: str = "") -> Line:
 
 
 def merge_lines(text: str) -> str:
-    """Resolve the conflict markers in a file: keep trunk's lines, then the other side's additional lines."""
+    """Resolve the conflict markers in a file: keep trunk's lines, followed by lines that only the other side has."""
     kept: list[str] = []
     sides: dict[str, list[str]] = {}
     side = ""

@@ -10,8 +10,8 @@ from engine.repo.git.objects import Differences, NewObjects, ObjectId
 class Change(Struct, frozen=True):
     """A commit with one parent, `base`, and its tree. `objects` holds its objects that are not on disk yet.
 
-    `known_differences` is what differs between the two trees, if that is known without comparing them, and `lines` how
-    many lines that adds and removes, if they have been counted.
+    `known_differences` is what differs between the two trees, if that is known without comparing them. `lines` are the
+    counts of added and removed lines, if they have been counted.
     """
 
     commit: CommitId
@@ -23,7 +23,7 @@ class Change(Struct, frozen=True):
     lines: tuple[int, int] | None = None
 
     def differences(self, objects: NewObjects) -> Differences:
-        """What differs between the tree of its base and its own. `objects` can read both."""
+        """The differences from the base's tree to its own. `objects` can read both."""
         known = self.known_differences
         return objects.differences(self.base_tree, self.tree) if known is None else known
 

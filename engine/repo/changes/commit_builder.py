@@ -49,8 +49,8 @@ class BuildRequest(Struct, frozen=True):
 class BuiltCommit(Struct, frozen=True):
     """A commit, its tree and the new objects of both; or in `rejected` why the change cannot land.
 
-    `differences`: what the commit's tree changes in the tree it was built from; `lines`: how many that adds and
-    removes, if they have been counted.
+    `differences`: what the commit's tree changes in the tree it was built from. `lines`: the counts of added and
+    removed lines, if they have been counted.
     `left_out`: paths of the workspace that are not in the commit, and why.
     """
 

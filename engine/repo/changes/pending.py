@@ -18,7 +18,7 @@ from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.git.trees import Content
 
 _CACHED_COMMITS = 2_000
-"""More than the bases of a thousand agents' changes. Another commit is read from its pack again."""
+"""Commits in memory: more than the bases of a thousand agents' changes. Others are read from their packs again."""
 
 
 class PendingChanges:
@@ -49,7 +49,7 @@ class PendingChanges:
         return self.accept(base, received, built)
 
     def accept(self, base: CommitId, received: CommitId, built: BuiltCommit) -> CommitId:
-        """Add a change on `base` that was built from the tree of `received`. Raises OSError when it cannot be
+        """Add a change on `base` that was built from the tree of `received`. Raises OSError if it cannot be
         written."""
         new = NewObjects(self.store)
         new.unwritten, new.delta_bases = built.objects, built.delta_bases

@@ -1,4 +1,4 @@
-"""Counts the lines that a landed commit adds and removes, as `git diff --numstat` does, after it has landed."""
+"""Counts the lines that a commit adds and removes, as `git diff --numstat` does."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -12,7 +12,7 @@ from engine.repo.git.git import Git
 from engine.repo.git.objects import FILE_MODES, NewObjects, ObjectId, ObjectStore, TreeEntry
 
 IN_PROCESS = 256 * 1024
-"""Up to this many bytes of changed files are compared in this process, which cannot do anything else meanwhile."""
+"""Bytes of changed files up to which this process compares them itself; it can do nothing else meanwhile."""
 
 
 async def count_lines(
@@ -36,7 +36,7 @@ async def count_lines(
 def changed_lines(
     objects: NewObjects, changed: Collection[tuple[TreeEntry | None, TreeEntry | None]]
 ) -> tuple[int, int] | None:
-    """Lines added and removed by these changes of a commit's files, of which it has the old and the new entries.
+    """The lines that these changes add and remove, each given as a file's old and new entry.
 
     None if the files are too large to be compared here. A file that was only moved counts no lines. Raises KeyError,
     ValueError, pygit2.GitError when only git can read them.

@@ -41,7 +41,7 @@ UNLANDED = "unlanded"
 
 _MAX_ATTRIBUTES = 1 << 20
 _CACHED_ENTRIES = 100_000
-"""Entries of all trees in the cache: about ten megabytes. Any other tree is read and parsed again, in under 0.1 ms."""
+"""Entries of all trees in the cache, about ten megabytes. Reading and parsing another tree again takes under 0.1 ms."""
 _TREE_ENTRY = {
     20: re.compile(rb"(\d+) ([^\0]+)\0(.{20})", re.DOTALL),
     32: re.compile(rb"(\d+) ([^\0]+)\0(.{32})", re.DOTALL),
@@ -71,7 +71,7 @@ class ObjectStore:
         """What applies in addition to the project's `.gitattributes`."""
         self._odb: pygit2.Odb | None = None
         self._trees: OrderedDict[ObjectId, Tree] = OrderedDict()
-        """The tree that was used last comes last."""
+        """Ordered by last use, the newest last."""
         self._entries = 0
         self._changing_cache = Lock()
         self.new_hash: NewHash = hashlib.sha1 if object_format == "sha1" else hashlib.sha256
@@ -111,7 +111,7 @@ class ObjectStore:
         return tree
 
     def cache(self, oid: ObjectId, tree: Tree) -> None:
-        """Keep a tree, and drop those that were not used for the longest time."""
+        """Keep a tree, and drop those that have not been used for longest."""
         with self._changing_cache:
             if oid in self._trees:
                 return
@@ -216,7 +216,7 @@ class NewObjects:
         return oid
 
     def edited(self, old: ObjectId, edits: dict[bytes, TreeEntry | None], new: ObjectId) -> Differences:
-        """What `edits` have changed from tree `old` to `new`. Compares the two only if the edits concern folders."""
+        """What `edits` changed from tree `old` to `new`. Compares the two trees only if the edits concern folders."""
         found: Differences = {}
         for path, now in edits.items():
             was = self.entry(old, path)
@@ -229,7 +229,7 @@ class NewObjects:
         return found
 
     def _in_file(self, root: ObjectId, path: bytes) -> bool:
-        """Whether something else than a folder is where a folder above `path` would be."""
+        """Whether something other than a folder is in the place of a folder above `path`."""
         found = None
         for part in path.split(b"/")[:-1]:
             if (found := self.tree(root).entries.get(part)) is None or found[0] != TREE_MODE:

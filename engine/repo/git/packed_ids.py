@@ -1,4 +1,4 @@
-"""Finds commits by ids in a few bytes for each, for what grows by one with each landing of a long run."""
+"""Finds commits by id with a few bytes for each, for maps that grow with each landing of a long run."""
 
 from array import array
 from bisect import bisect_left
@@ -7,16 +7,16 @@ from hashlib import blake2b
 from engine.domain.types import CommitId
 
 RECENT = 4_096
-"""Positions that are looked up in a dict, before they are kept in order of their numbers."""
+"""How many positions a dict holds before they move to lists sorted by number."""
 
 
 class Positions:
-    """The position of each of many ids; the newest of one that was added again. Ids are told apart by 64 bits."""
+    """The position of each of many ids, the newest if an id was added again. Ids are told apart by a 64-bit hash."""
 
     def __init__(self) -> None:
         self._recent: dict[int, int] = {}
         self._older: list[tuple[array[int], array[int]]] = []
-        """Numbers in order, each list with the positions that belong to them; the newest list first."""
+        """Lists of sorted numbers, each with the positions that belong to them; the newest list first."""
 
     def add(self, id: str, position: int) -> None:
         self._recent[_key(id)] = position

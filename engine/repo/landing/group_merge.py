@@ -26,7 +26,7 @@ MERGE_MESSAGE = "trunk with a change that has not landed\n"
 
 _ATTRIBUTES = b".gitattributes"
 _BESIDE = b".swarm-merge-"
-"""How the folders begin in which git merges further contents of a path at the same time."""
+"""How the names of folders begin in which git merges further contents of one path at the same time."""
 
 
 @dataclass(eq=False)
@@ -82,7 +82,7 @@ class GroupMerge:
         self.conflicted = NewObjects(store)
         self.results: list[tuple[LandingRequest, LandResult]] = []
         self.file_merges: dict[bytes, FileMerge] = {}
-        """What git has to merge, by the path at which it does so."""
+        """What git has to merge, by the path at which git merges it."""
         self._root = root
         self._on_trunk = on_trunk
         self._read_change = read_change
@@ -109,8 +109,8 @@ class GroupMerge:
         return waiting, for_git
 
     def _add_file_merge(self, file: FileMerge) -> None:
-        """Have git merge a file. A further merge of one path is done beside it, unless attributes may depend on the
-        path: then it waits for the next round."""
+        """Have git merge a file. A further merge of the same path is done beside it, or in the next round if attributes
+        may depend on the path."""
         place, further = file.path, 0
         while self.file_merges.get(place, file) != file:
             further += 1

@@ -1,7 +1,7 @@
 """Keeps trunk's commits since the run's base, and the tasks they landed, in memory after reading them from git once.
 
-A landing takes 44 bytes, so that the memory of a long run stays level: its commit id, and a number made of each id
-with the landing's position, in order of the numbers.
+A landing takes 44 bytes, so that the memory of a long run hardly grows: its commit id, and for its commit and its task
+a 64-bit hash with the landing's position, sorted by hash.
 """
 
 import asyncio

@@ -24,7 +24,7 @@ THEIRS = "yours"
 
 _MAX_REASONS = 20
 _SCRATCH_USES = 16
-"""How many merges of files write into the scratch folder before it is emptied, which takes longer than a merge."""
+"""Merges of files that write into the scratch folder before it is emptied; emptying it takes longer than a merge."""
 
 
 class MergeOutcome(Struct, frozen=True):
@@ -135,7 +135,7 @@ class GitMerger:
     async def merge_files(
         self, tip: CommitId, files: Mapping[bytes, FileMerge], new: NewObjects
     ) -> dict[bytes, MergedFile]:
-        """Merge the contents of files, each at the path that is given, with the attributes of `tip`.
+        """Merge the contents of files, each at the given path, with the attributes of `tip`.
 
         One git process merges all of them, as three commits that have only these files. `new` has their contents.
         Raises SwarmError (git).
@@ -175,7 +175,7 @@ class GitMerger:
         return data if found.out.split(b"\0")[2] == b"unspecified" else None
 
     def _write_sides(self, files: Mapping[bytes, FileMerge], new: NewObjects, side: NewObjects) -> None:
-        """Write commits of the two sides and their base into the scratch folder, and make them its branches."""
+        """Write commits of the two sides and their base into the scratch folder, and point its branches to them."""
         if self._scratch_uses % _SCRATCH_USES == 0:
             shutil.rmtree(self._scratch_objects, ignore_errors=True)
             self._scratch_objects.mkdir()

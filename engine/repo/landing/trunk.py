@@ -49,7 +49,7 @@ _GROUP_SIZE = 256
 _ROUNDS = 4
 """How often a group has git merge file contents: landings that change the same file may need a round each."""
 _PATHS_KEPT = 4 * _GROUP_SIZE
-"""Of this many newest landings the paths are in memory."""
+"""The paths of this many newest landings are in memory."""
 _TOO_LONG = "merging took too long: trunk also changed a large file with many repeated lines"
 _T = TypeVar("_T")
 
@@ -280,7 +280,7 @@ class GitTrunk:
         return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths, large=large, overlapping=overlapping)
 
     def _overlapping(self, commit: CommitId, tip: CommitId, paths: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of the paths that trunk has changed too since the base of a change; all of them if that is unknown."""
+        """The paths that trunk has also changed since the base of a change; all paths if that is unknown."""
         change, new = self.pending.from_disk(commit), NewObjects(self._store)
         try:
             before, now = (change and change.base_tree) or new.empty_tree, self.pending.tree_of(tip)

@@ -1,4 +1,4 @@
-"""Makes and opens the bare repository that a trunk lies in, with the settings that the engine keeps there."""
+"""Makes and opens the bare repository of a trunk, with the settings that the engine keeps there."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ NAME = "trunk.git"
 
 
 class TrunkRepository(Struct, frozen=True):
-    """An existing repository: its folder, and what it knows of the run and of the user's repository."""
+    """An existing trunk repository: its folder, and what it records about the run and the user's repository."""
 
     git_dir: Path
     source_root: Path
@@ -47,7 +47,7 @@ async def create_repository(folder: Path, source: SourceRepo, run: RunId) -> Non
     conversion = await user_conversion(source.root)
     for key, value in (
         ("core.repositoryFormatVersion", "1"),
-        ("extensions.preciousObjects", "true"),  # live workspaces read objects of trunk
+        ("extensions.preciousObjects", "true"),  # live workspaces read trunk's objects
         ("core.fsync", "committed,reference"),  # a reported landing survives a power cut; takes 1.7 times as long
         ("gc.auto", "0"),
         ("gc.pruneExpire", "never"),
@@ -68,7 +68,7 @@ async def create_repository(folder: Path, source: SourceRepo, run: RunId) -> Non
 
 
 async def open_repository(folder: Path) -> TrunkRepository:
-    """Open `FOLDER/trunk.git`, without what killed processes left. Raises SwarmError (state)."""
+    """Open `FOLDER/trunk.git`, and remove what killed processes left there. Raises SwarmError (state)."""
     git_dir = (folder / NAME).absolute()
     if not git_dir.is_dir():
         raise SwarmError(ErrorKind.STATE, f"no trunk in {path_text(folder)}", "was the run's folder moved or removed?")

@@ -154,7 +154,7 @@ async def _commit_at(refs: Git, target: str) -> str:
 async def _same_repo(user: Git) -> tuple[Path, str]:
     """The git folder that all work trees of the user's repository share, and the format of its objects.
 
-    Refuses a repository further up, in which git finds itself once the user's is gone. Raises SwarmError (git).
+    Refuses a repository further up, which git finds once the user's repository is gone. Raises SwarmError (git).
     """
     asked = ("--show-prefix", "--path-format=absolute", "--git-common-dir", "--show-object-format")
     found = await user.run("rev-parse", *asked, accept=range(256))

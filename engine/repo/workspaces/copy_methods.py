@@ -71,12 +71,12 @@ def make_copy(method: CopyMethod, folder: Path, stack: LayerStack, spare: SpareC
 
 
 def overlay_parts(folder: Path) -> list[Path]:
-    """What an overlay of the workspace and one of its home need in a copy's folder."""
+    """The folders that the overlays of the workspace and of its home need in a copy's folder."""
     return [folder / name for name in ("upper", "work", "home", "home-work")]
 
 
 def overlay_mount(folder: Path, layers: Sequence[Path], caches: Sequence[Path]) -> Mount:
-    """The overlays of a copy: its layers, and in its home the layers of caches."""
+    """The overlays of a copy: of its layers, and in its home of the layers of caches."""
     upper, work, home, home_work = map(str, overlay_parts(folder))
     return Mount(tuple(map(str, layers)), upper, work, home=Mount(tuple(map(str, caches)), home, home_work))
 

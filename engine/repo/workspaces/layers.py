@@ -136,8 +136,8 @@ class LayerStore:
         self._closed = False
 
     async def use(self, commit: CommitId, *, clean: bool = False) -> LayerStack:
-        """The layers of a trunk commit, to be given back with `release`. `clean`: made of git objects alone, of
-        downloads that the commit's lock files name by hash, and of what the setup command has made of the same commit.
+        """The layers of a trunk commit, to be given back with `release`. `clean`: made only of git objects, downloads
+        that the commit's lock files name by hash, and what the setup command made on the same commit.
 
         Raises SwarmError (git).
         """
@@ -231,9 +231,9 @@ class LayerStore:
         return self._with_builds(repo, stack)
 
     def _make_clean(self, caches: tuple[Path, ...], commit: CommitId, folder: Path) -> LayerStack:
-        """One layer made of git objects alone. No earlier layer, and no file's time, says what happened before.
+        """One layer made of git objects alone, without traces of what happened before, such as times of files.
 
-        Of the `caches` only verified downloads stay.
+        Only verified downloads are kept of the `caches`.
         """
         index = check_out(self._source, folder, commit)
         builds, downloads = None, self._new_folder()
@@ -259,7 +259,7 @@ class LayerStore:
 
     def checked_out(self, text: bytes, path: str, commit: CommitId) -> tuple[bytes, bytes]:
         """A new text file as a checkout of a trunk commit would write it, and the line end that the commit's attributes
-        or the settings say; empty if they say none. Slow: call in a thread."""
+        or the settings ask for; empty if they ask for none. Slow: call in a thread."""
         repo = pygit2.Repository(str(self._source.trunk))
         if line_end := self.conversion.line_end(repo, path, commit):
             text = text.replace(b"\r\n", b"\n")
@@ -340,7 +340,7 @@ class LayerStore:
         return self._set_up.commit if self._set_up is not None else None
 
     async def keep_setup(self, stack: LayerStack, made: Made) -> None:
-        """Start later workspaces from what the setup command made on the clean `stack`. Raises OSError."""
+        """Have later workspaces start from what the setup command made on the clean `stack`. Raises OSError."""
         builds = await self._keep(stack, made)
         below = builds.folders if builds is not None else ()
         async with self._one_at_a_time:
@@ -348,9 +348,9 @@ class LayerStore:
             self._set_builds(builds)
 
     async def keep_builds(self, stack: LayerStack, made: Made, limit: int) -> None:
-        """Start later workspaces from what a check made on `stack`.
+        """Have later workspaces start from what a check made on `stack`.
 
-        If all builds and caches together exceed `limit` bytes or cannot be kept, later workspaces start without them.
+        If builds and caches together exceed `limit` bytes or cannot be kept, later workspaces start without them.
         """
         builds = None
         try:
@@ -369,7 +369,7 @@ class LayerStore:
                 self._set_builds(None)
 
     async def _keep(self, stack: LayerStack, made: Made) -> WarmBuilds | None:
-        """Make layers of what was made on a stack. Raises OSError, RecursionError."""
+        """Turn what was made on a stack into layers. Raises OSError, RecursionError."""
         new = [self._new_folder() for _ in range(4)]
         kept: tuple[Path, ...] = ()
         try:

@@ -267,7 +267,7 @@ class WorkspacePool:
         return self._layers.has_builds
 
     def _made(self, own: AgentWorkspace, names: re.Pattern[str] = _ANY, *, home: bool = True) -> Made:
-        """What is to be kept of a stopped workspace. Slow: call in a thread. Raises WorkspaceError."""
+        """What a stopped workspace leaves for later ones. Slow: call in a thread. Raises WorkspaceError."""
         ignored = [path for path in own.ignored() if any(names.match(name) for name in path.split("/"))]
         upper = own.copy.folder / "home" if home and own.copy.mount.home is not None else None
         return Made(own.copy.changed, ignored, upper, self._caches, own.opened_ns)
@@ -299,7 +299,7 @@ class WorkspacePool:
 
     @property
     def cpu(self) -> CpuShare:
-        """How much of their time all commands so far had no CPU."""
+        """How much of their time commands had no CPU, for all commands so far."""
         return self._choice.containment.shared_limits.cpu
 
     async def _copy(self, folder: Path, stack: LayerStack, clean: bool) -> Copy:

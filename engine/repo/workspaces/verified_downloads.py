@@ -1,7 +1,7 @@
 """Finds the downloads in caches that a commit's own lock files name by hash: a check from nothing may start with them.
 
-Only places whose tools find files by content, or compare them with the lock file again. The caches of pip and uv are
-not among them: they answer by address, and what they say there decides where a package comes from.
+Only caches whose tools find files by content, or compare them with the lock file again. Those of pip and uv are not
+among them: they are looked up by address, and an entry decides where a package comes from.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Named:
         return bool(self._digests)
 
     def has(self, place: str, path: str, file: Path) -> bool:
-        """Whether a file, at a `path` in one of the places, is what the lock files name there. Raises OSError."""
+        """Whether a file, at `path` in the cache `place`, is what the lock files name there. Raises OSError."""
         if not stat.S_ISREG(os.lstat(file).st_mode):
             return False
         if place == CRATES:
@@ -61,7 +61,7 @@ def _digest(file: Path, kind: str) -> bytes:
 
 
 def keep_downloads(caches: Sequence[Path], named: Named, target: Path) -> bool:
-    """Make `target` a layer of the downloads in other layers that are `named`. Returns whether there are any.
+    """Make `target` a layer with the downloads of other layers that are `named`. Returns whether there are any.
 
     Nobody may write to the other layers. Raises OSError.
     """

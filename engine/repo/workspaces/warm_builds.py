@@ -29,8 +29,8 @@ from engine.sandbox.removal import delete_tree
 MAX_LAYERS = 4
 """With more layers of builds, all are merged into one."""
 SECOND_NS = 10**9
-"""Python tells the versions of a source apart by whole seconds. Bytecode from within the second in which its workspace
-was opened could be taken for that of a file that has changed since."""
+"""Python tells versions of a source file apart by whole seconds. Bytecode from the second in which its workspace was
+opened could be taken for that of a file that has changed since."""
 
 
 class WarmBuilds(Struct, frozen=True):
@@ -51,8 +51,8 @@ class WarmBuilds(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """What a command has made, which nothing can write to any more: in `upper` the git-`ignored` paths, and in `home`,
-    if there is one, the folders `caches`. Its workspace was opened at `opened_ns`."""
+    """What a command has made: in `upper` the git-`ignored` paths, and in `home`, if there is one, the folders
+    `caches`. Nothing can write to these any more. The workspace was opened at `opened_ns`."""
 
     upper: Path
     ignored: Sequence[str]
@@ -69,8 +69,8 @@ def build_name_pattern(globs: Iterable[str]) -> re.Pattern[str]:
 def keep_builds(before: WarmBuilds | None, commit: CommitId, made: Made, new: Sequence[Path]) -> WarmBuilds | None:
     """The builds after a command on `commit` that started from `before`; None when there are none.
 
-    `new` are four paths for new layers, of which it uses as many as it needs. Raises OSError, and RecursionError when
-    folders are nested too deeply.
+    `new` are four paths for new layers; it uses as many as it needs. Raises OSError, and RecursionError if folders are
+    nested too deeply.
     """
     before = before or WarmBuilds(commit, (), frozenset(), 0)
     built, removed = move_builds(made.upper, made.ignored, new[0])
@@ -85,7 +85,7 @@ def keep_builds(before: WarmBuilds | None, commit: CommitId, made: Made, new: Se
 
 
 def _with_layer(below: tuple[Path, ...], new: Path, merged: Path) -> tuple[Path, ...]:
-    """The layers with a new one on top, if there is one; when there are too many, all are merged into `merged`."""
+    """The layers with a new one on top, if it exists; too many layers are merged into `merged`."""
     layers = (*below, new) if new.exists() else below
     if len(layers) <= MAX_LAYERS:
         return layers

@@ -1,4 +1,4 @@
-"""How much of its time a command could have run but got no CPU, because others had it (schedstat in proc(5))."""
+"""Measures how long a command could have run but got no CPU, because others had it (schedstat in proc(5))."""
 
 import os
 
@@ -6,8 +6,8 @@ LOOK_S = 1.0
 
 
 class CpuWait:
-    """The totals so far: `ready_s` in which some of a command's processes ran or could have run, `lost_s` of those in
-    which it was short of a CPU. One CPU is enough: a command that gets one loses nothing, however many it could use.
+    """The seconds so far: `ready_s` in which a command's processes ran or could have run, and `lost_s` of these in
+    which it had less than one CPU. A command that gets one CPU loses nothing, however many it could use.
 
     Kernels without scheduling statistics give 0.
     """
@@ -18,11 +18,12 @@ class CpuWait:
         self._at = now
         self._used_s = 0.0
         self._seen: dict[str, tuple[int, int, int]] = {}
-        """What each thread ran and waited, and how much of a wait that goes on was counted, in nanoseconds."""
+        """For each thread, in nanoseconds: how long it ran and waited, and how much of a present wait is counted
+        already."""
 
     def look(self, pids: "list[int]", used_s: float, now: float) -> float:
-        """Returns the seconds lost since the last look. `used_s`: the CPU seconds of all its processes so far, also of
-        those that have ended, which are taken to have waited as those that live."""
+        """Returns the seconds lost since the last look. `used_s`: the CPU seconds of all its processes so far. Those
+        that have ended are assumed to have waited as much as those that live."""
         span, self._at, self.next = now - self._at, now, now + LOOK_S
         seen: dict[str, tuple[int, int, int]] = {}
         ran = waited = 0
@@ -31,7 +32,7 @@ class CpuWait:
             more_ran = max(0, task_ran - ran_before)
             more_waited = max(0, task_waited - waited_before - guessed)
             guessed = max(0, guessed - (task_waited - waited_before))
-            # The kernel adds a wait when it ends: one that goes on is what the thread did not do otherwise.
+            # The kernel adds a wait only when it ends. A present wait is the time that is not accounted for otherwise.
             going_on = max(0, int(span * 1e9) - more_ran - more_waited) if runnable else 0
             seen[task] = task_ran, task_waited, guessed + going_on
             ran += more_ran
@@ -47,8 +48,7 @@ class CpuWait:
 
 
 def _times(pid: int) -> "list[tuple[str, int, int, bool]]":
-    """For each thread, the nanoseconds on a CPU, those of waiting for one until it got it, and whether it runs or waits
-    now."""
+    """For each thread: nanoseconds on a CPU, nanoseconds of waits that have ended, and whether it runs or waits now."""
     found = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):

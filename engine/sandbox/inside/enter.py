@@ -1,7 +1,7 @@
 """How a launcher that was forked outside enters a sandbox's namespaces and gives up every privilege there.
 
-Loaded in the zygote only. It does for a forked process what bubblewrap does for one that it starts; what the sandbox
-sees is mounted by bubblewrap itself. Numbers are from the kernel's uapi headers (prctl.h, sched.h).
+Loaded only in the zygote. It does for a forked process what bubblewrap does for one that it starts; bubblewrap itself
+mounts what the sandbox sees. Numbers are from the kernel's uapi headers (prctl.h, sched.h).
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def unshare(flags: int) -> None:
 
 
 def map_ids(inside: "tuple[int, int]", outside: "tuple[int, int]") -> None:
-    """Name the user and the group of a new user namespace, the only ones there."""
+    """Map the only user and the only group of a new user namespace."""
     _write("/proc/self/uid_map", b"%d %d 1" % (inside[0], outside[0]))
     _write("/proc/self/setgroups", b"deny")
     _write("/proc/self/gid_map", b"%d %d 1" % (inside[1], outside[1]))
@@ -43,8 +43,8 @@ def adopt_orphans() -> None:
 def enter(config: "dict[bytes, bytes]", zygote: int, parent: int, mounted: int, done: int) -> None:
     """Join the namespaces that bubblewrap has prepared, and drop all privileges. Raises Unguarded.
 
-    `zygote` ends this process when it ends; `parent` is the process that started bubblewrap and this one. `mounted`:
-    where the process that holds the namespaces says its id; all of them end when `done` is closed. `config` has the
+    This process ends with `zygote`; `parent` started bubblewrap and this process. On `mounted` the process that holds
+    the namespaces prints its id; it ends, and bubblewrap with it, when `done` is closed. `config` has the
     user's id inside (`id`), whether the network is granted (`network`), and the system call filter (`filter`).
     """
     most = os.open("/proc/sys/user/max_user_namespaces", os.O_WRONLY | os.O_CLOEXEC)
@@ -58,7 +58,7 @@ def enter(config: "dict[bytes, bytes]", zygote: int, parent: int, mounted: int, 
     if _libc.setns(handle, made) != 0:
         raise guard.Unguarded(f"the namespaces cannot be joined: {os.strerror(ctypes.get_errno())}")
     os.close(done)
-    select.select([parent], (), ())  # else this process would end with it, and not with the zygote
+    select.select([parent], (), ())  # otherwise this process would end with it instead of with the zygote
     for fd in (handle, mounted, parent):
         os.close(fd)
     # None may be made inside: the limit is set from a namespace whose privileges are given up at once.
@@ -80,7 +80,7 @@ def enter(config: "dict[bytes, bytes]", zygote: int, parent: int, mounted: int, 
 
 
 def reap(*_: object) -> None:
-    """Wait for the children that have ended."""
+    """Collect the children that have ended."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -6,7 +6,7 @@ Each side parses them without trusting the other. The first two fields are the r
 import os
 
 FIRST_FD = 3
-"""A forked launcher's descriptors after its input, output and log are numbered from here."""
+"""The first number of a forked launcher's descriptors other than input, output and log."""
 MAX_FRAME = 65 << 20
 """Bytes: enough for the largest file that can land, with its path."""
 

@@ -104,8 +104,8 @@ def filter_calls(program: bytes) -> None:
 
 
 def give_up_privileges() -> None:
-    """Gain none when a program starts, and drop capabilities for good: processes of a root engine could otherwise load
-    kernel modules."""
+    """Drop all capabilities for good, and gain none when a program starts. Otherwise processes of an engine that runs
+    as root could load kernel modules."""
     if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise Unguarded("no_new_privs was refused")
     for capability in range(64):

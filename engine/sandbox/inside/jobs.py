@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
 BLOCK = 512
 TOLD_S = 2.0
-"""The engine is told again when a job could have run for so long."""
+"""Seconds that a job could have run, after which the engine is told again."""
 
 
 def load(module: str, name: str) -> "Any":
@@ -32,10 +32,10 @@ class Job:
         self.started = time.monotonic()
         self.deadline = self.started + seconds
         self.spare = (int(config[b"patience"]) - 1) * seconds
-        """How far the deadline may still move, by the time without a CPU."""
+        """How far time without a CPU may still move the deadline."""
         self.cpu_wait = load("cpu_wait", "CpuWait")(self.started)
         self.used_s = 0.0
-        """CPU seconds of all its processes, where they are known."""
+        """CPU seconds of all its processes, if known."""
         self.told_ready_s = 0.0
         self.written = 0
         """Bytes that ended processes have written to disk."""

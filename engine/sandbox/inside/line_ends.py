@@ -14,10 +14,9 @@ MAX_BYTES = 256 << 10
 
 
 def line_end_beside(root: bytes, path: bytes) -> list[bytes]:
-    """One field: what most lines end in, in files with the same suffix or else in any, of the nearest folder that has
-    some.
+    """One field: how most lines end in the files of the nearest folder that has some, with the same suffix or else any.
 
-    LF if there are none. Scripts do not count: they have to end lines in LF.
+    LF if there are no such files. Scripts do not count, because their lines have to end in LF.
     """
     *folders, new = parts_of(root, path) or [b""]
     for depth in range(len(folders), -1, -1):
@@ -25,7 +24,7 @@ def line_end_beside(root: bytes, path: bytes) -> list[bytes]:
         try:
             fd = open_beneath(root, prefix, os.O_RDONLY | os.O_DIRECTORY)
         except (Refused, OSError):
-            continue  # it is made with the file
+            continue  # the folder will be made with the file
         try:
             files = [
                 name
@@ -56,6 +55,6 @@ def _most_common(root: bytes, paths: list[bytes]) -> bytes:
 
 
 def _suffix(name: bytes) -> bytes:
-    """With its dot; empty for a name that begins with its only dot, or ends in one."""
+    """The suffix with its dot; empty if the only dot is the first character, or if the name ends in a dot."""
     at = name.rfind(b".")
     return name[at:] if 0 < at < len(name) - 1 else b""

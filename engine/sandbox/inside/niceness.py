@@ -6,7 +6,7 @@ import os
 NICE = 10
 """Of commands and, where the scheduler groups processes by session, of the whole sandbox."""
 PREFERRED = 5
-"""Of commands that everybody waits for: about three times as much CPU as others get, beside others of their session."""
+"""Of commands that everybody waits for: they get about three times as much CPU as others of their session."""
 LAUNCHER = 3
 """Of the launcher: it yields to the program, but not to the commands that it watches."""
 OWN_SESSION = "/proc/self/autogroup"

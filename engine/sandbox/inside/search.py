@@ -152,14 +152,14 @@ def _not_ignored(root: bytes, prefix: bytes, env: dict[bytes, bytes]) -> "set[by
     """
     command = [b"git", b"--literal-pathspecs", b"--git-dir=.git", b"--work-tree=.", b"-c", b"core.fsmonitor=false"]
     command += [b"ls-files", b"-z", b"--cached", b"--others", b"--exclude-standard", b"--", prefix or b"."]
-    # Without this it may fetch objects that are missing.
+    # Otherwise it may fetch missing objects.
     listed = _output(command, root, env | {b"GIT_ALLOW_PROTOCOL": b"none"}, GIT_S)
     return {name for name in listed.split(b"\0") if name} or None if listed is not None else None
 
 
 def _output(command: "list[bytes]", folder: bytes, env: "dict[bytes, bytes]", seconds: float) -> bytes | None:
-    """What a program writes; None if it fails or takes longer. The module `subprocess` would take more memory in each
-    sandbox than all else here."""
+    """What a program writes; None if it fails or takes longer. Without the module `subprocess`, which would take more
+    memory in each sandbox than everything else here."""
     out, inner = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -15,8 +15,8 @@ from . import commands, cpu_wait, enter, files, guard, line_ends, loop, niceness
 from .frames import FIRST_FD, say, unpack
 
 LOADED = (commands, cpu_wait, files, guard, line_ends, privacy)
-"""What a launcher needs later. `search` is loaded before this module: what runs in each launcher then lies together, so
-that fewer pages of memory have to be copied."""
+"""What a launcher needs later. `search` is loaded before this module, so that what runs in each launcher lies together
+and fewer pages of memory have to be copied."""
 MOST_FDS = 64
 
 
@@ -46,7 +46,7 @@ def main() -> None:
             try:
                 _launch(said, fds, own)
             except BaseException as error:
-                os.write(2, b"this cannot be started: " + say(error) + b"\n")
+                os.write(2, b"the launcher cannot be started: " + say(error) + b"\n")
             finally:
                 os._exit(0)
         for fd in fds:
@@ -56,8 +56,9 @@ def main() -> None:
 def _launch(bubblewrap: bytes, fds: "list[int]", parent: int) -> None:
     """Start the launcher, the first process of its namespaces, and bubblewrap, which mounts what it will see.
 
-    `fds`: the launcher's input, output, log and further descriptors, then the socket that receives its process, or why
-    there is none. They are numbered from 3 without a gap, because nothing else is open here. `parent` is the zygote.
+    `fds`: the launcher's input, output, log and further descriptors, then the socket that receives its process, or the
+    reason why there is none. They are numbered from 3 without a gap, because nothing else is open here. `parent` is the
+    zygote.
     """
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     os.setsid()

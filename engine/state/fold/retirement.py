@@ -1,6 +1,7 @@
-"""Lets ended tasks and planners leave the snapshot once no decision needs them: counts stay, the journal has all.
+"""Removes ended tasks and planners from the snapshot once no decision needs them. Their counts stay, and the journal
+has everything.
 
-It happens within the fold, so that a live run, a resumed one and a replay agree on what is there.
+This is part of the fold, so that a live run, a resumed one and a replay agree on what is there.
 """
 
 from collections import deque
@@ -14,22 +15,22 @@ from engine.state.snapshot import Snapshot
 _Id = TypeVar("_Id", TaskId, AgentId)
 
 KEPT = 1_000
-"""Ended tasks and planners that stay in any case: the newest."""
+"""The newest ended tasks and planners, which stay in any case."""
 OWN = 200
-"""A planner at work sees so many of its newest tasks and subplanners, and all tasks of the last hour."""
+"""The newest tasks and subplanners that a planner at work sees, beside all its tasks of the last hour."""
 NEEDING = 200
-"""So many of the newest handoffs that need a person stay until they are resolved."""
+"""The newest handoffs that need a person, which stay until they are resolved."""
 NOTED = 200
-"""The planners of so many of the newest open notes stay: the person can answer those."""
+"""The newest open notes, whose planners stay so that the person can answer them."""
 EXAMINED = 4
-"""How many may leave when one ends: more than one, so that their number falls again when many were still needed."""
+"""How many are examined when one ends: more than one, so that their number falls again after many were needed."""
 
 
 def has_ended(s: Snapshot, id: TaskId | AgentId, at: Micros) -> None:
-    """Count an ended task or planner as the newest, and let the oldest leave that nobody needs.
+    """Add an ended task or planner as the newest, and remove the oldest ones that nobody needs.
 
-    One that is needed becomes the newest again, so that each time others are examined. Nothing leaves within the batch
-    of events that ends it, which all have the same time: the reactions to them come after the whole batch.
+    One that is needed becomes the newest again, so that each time others are examined. Nothing is removed within the
+    batch of events that ends it (these have the same time), because reactions come after the whole batch.
     """
     s.leaving.pop(id, None)
     s.leaving[id] = at
@@ -52,7 +53,7 @@ def forget_older_handoffs(s: Snapshot, agent: AgentId) -> None:
 
 
 def _retire_task(s: Snapshot, task: Task, at: Micros) -> bool:
-    """Remove an ended task with its agents and handoffs. False: somebody may still need it."""
+    """Remove an ended task with its agents and handoffs. Returns False if somebody may still need it."""
     planner = s.agents[task.planner]
     own = s.tasks_of[planner.id]
     if not planner.ended and (task.queued_at > at - HOUR or task.id in own[-OWN:]):
@@ -81,7 +82,7 @@ def _retire_task(s: Snapshot, task: Task, at: Micros) -> bool:
 
 
 def _retire_planner(s: Snapshot, agent: Agent) -> bool:
-    """Remove an ended planner below which nothing is left. False: somebody may still need it."""
+    """Remove an ended planner below which nothing is left. Returns False if somebody may still need it."""
     if agent.parent is None or agent.id in s.children or agent.id in s.tasks_of or s.inboxes.get(agent.id):
         return False
     beside = [id for id in s.children[agent.parent] if s.agents[id].role is Role.PLANNER]
@@ -97,7 +98,7 @@ def _retire_planner(s: Snapshot, agent: Agent) -> bool:
 
 
 def _may_leave(s: Snapshot, *agents: Agent) -> bool:
-    """Whether agents have ended, and neither is one of the newest open notes theirs nor any for them."""
+    """Whether agents have ended, and none of the newest open notes is from them or for them."""
     noted = [note for note in s.notes.values() if note.open]
     asking = {note.agent for note in noted[-NOTED:]} | {note.to_agent for note in noted}
     return all(agent.ended and agent.id not in asking for agent in agents)
@@ -109,7 +110,7 @@ def _handoffs(s: Snapshot, task: TaskId | None, agent: AgentId | None = None) ->
 
 
 def _awaited(s: Snapshot, planner: AgentId, handoffs: list[HandoffId]) -> bool:
-    """Whether the planner has not read one of the handoffs, or it is among the newest ones that need a person."""
+    """Whether one of the handoffs is unread by the planner, or among the newest ones that need a person."""
     unread = any(message.handoff in handoffs for message in s.inboxes.get(planner, ()))
     if unread or not any(s.needs_person(s.handoffs[id]) for id in handoffs):
         return unread
@@ -123,7 +124,7 @@ def _drop_handoff(s: Snapshot, id: HandoffId) -> None:
 
 
 def _drop_agent(s: Snapshot, agent: Agent) -> None:
-    """Remove an agent and all that is kept by agent; count it at its planner."""
+    """Remove an agent with all that is kept for it, and count it at its planner."""
     id = agent.id
     assert agent.parent is not None
     del s.agents[id]
