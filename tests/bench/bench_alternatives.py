@@ -5,8 +5,8 @@ pull and push, merge queues, a public orchestrator if it is installed, and swarm
 folder and a process of its own, one after another in one run: most change files of their own, some all add to one file,
 and some break the check together. The shared branch's history is checked afterwards, commit by commit.
 
-A model call takes `--latency` seconds and a check `--check` seconds without any work, so that no way is slowed down by
-checks on this machine's cores. All but swarm-tui get their plan for nothing; its planner's calls are counted apart.
+A model call takes `--latency` seconds and a check `--check` seconds. Both only wait, so that no way is slowed down by
+checks on this machine's cores. All ways but swarm-tui are given the plan; the calls of its planner are counted apart.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Builds: agents that each build a project in a copy of their own, all at once, from cold.
 
 Run with `python -m tests.bench builds [--agents N] [--files N] [--rounds N] [--rust]`. The ways take turns in one run:
-without a gate and with it, each from nothing; from what one check left, whose own build from nothing counts, too; and
+without a gate and with it, each from nothing; from what one check left, with that check's own build from nothing; and
 for Rust in plain clones with one cache and one target folder for all.
 """
 

@@ -1,10 +1,10 @@
 """A busy machine: a swarm whose commands need the CPU, beside a program of the person's that takes all of it.
 
 Run with `python -m tests.bench busy [--tasks N] [--workers N] [--loops N] [--rounds N]`. The ways take turns in one
-run: *without*, where every worker's command crawls beside all others and is killed at its time limit, and *with*, where
-the governor lets fewer run and a time limit counts only the time in which a command had a CPU. The tasks are those of
-the sample `load`; the test of each needs `--burn` seconds of CPU and may take `--limit`. A killed command is run once
-more, then its task fails, as a rehearsed model does it. A swarm ends with its last task, or after `--longest`; with the
+run. *without*: every worker's command crawls beside all others and is killed at its time limit. *with*: the governor
+lets fewer commands run, and a time limit counts only the time in which a command had a CPU. The tasks are those of
+the sample `load`; the test of each needs `--burn` seconds of CPU and may take `--limit`. The scripted model runs a
+killed command once more, and then its task fails. A swarm ends with its last task, or after `--longest`; with the
 other program's loops alone on two cores, both ways together take about three minutes.
 """
 

@@ -3,8 +3,8 @@
 Run with `python -m tests.bench sandbox [--rounds N] [--at-once N]`; the ways take turns within one run, so that what
 else the machine does falls on all of them. A plain command is the same shell started by the same process.
 
-`--starts N` measures only sandboxes that start at once: when their first commands have ended, the CPU time of a start
-with its command and its end, and the memory of what stays for each agent.
+`--starts N` measures only N sandboxes that start at once: when their first commands have ended, the CPU time of a start
+with one command and the end, and the memory that stays for each agent.
 """
 
 import argparse
@@ -148,7 +148,7 @@ async def start_at_once(folder: Path, count: int) -> Started:
 
 
 def _cpu_s() -> float:
-    """Of this process, and of all that it has waited for."""
+    """CPU seconds of this process and of all that it has waited for."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
@@ -172,8 +172,8 @@ def _starts(folder: Path, count: int) -> Report:
 
 
 def run(options: list[str]) -> Report:
-    """Measure. `--rounds` is how often each way is taken, `--at-once` how many commands run together; `--starts` starts
-    so many sandboxes at once instead."""
+    """Measure. `--rounds` is how often each way is taken, `--at-once` how many commands run together; `--starts` is
+    how many sandboxes to start at once instead."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench sandbox")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--at-once", type=int, default=64)

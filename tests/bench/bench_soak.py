@@ -3,8 +3,8 @@
 A made-up week goes through the real fold and journal as fast as it can be written, and as many small changes land on a
 real trunk: `make bench ONLY=soak ARGS="--calls 5000000 --short --folder /big/disk"`. Models and sandboxes are
 not part of it. Each tenth is shown when it is done: the tasks in memory (`kept`) of all that `ended`, what they take,
-and what an event, a query, opening what has left memory (`recall`) and a landing cost. CPU time is what a busy machine
-does not falsify; times beside it are for one that does nothing else.
+and what an event, a query, opening what has left memory (`recall`) and a landing cost. CPU time is right even on a busy
+machine; the other times need one that does nothing else.
 """
 
 import asyncio

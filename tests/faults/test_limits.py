@@ -23,7 +23,7 @@ def inline(text: str) -> str:
     return f"python3 -I -S -c '{text}'".replace("b'x'", 'b"x"')
 
 
-async def test_the_check_gets_more_of_a_cpu_that_is_short_than_an_agent(place: Place) -> None:
+async def test_the_check_gets_more_of_a_scarce_cpu_than_an_agent(place: Place) -> None:
     agent = await place.open()
     check = await place.workspaces.open(AgentId("check"), place.base, preferred=True)
     try:

@@ -30,7 +30,7 @@ SEEDS = 120
 ON_DISK = range(6)
 """Seeds that every test run also tries with real SQLite and git."""
 LITTLE = 300
-"""Seeds of runs from whose memory almost everything leaves that has ended."""
+"""Seeds of runs that keep almost nothing in memory of what has ended."""
 WITHIN = 300
 """Seeds within which a planted bug must be found."""
 
@@ -42,7 +42,9 @@ def test_random_runs_keep_all_invariants(part: int) -> None:
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_so_do_runs_that_keep_almost_nothing_in_memory(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_keep_almost_nothing_in_memory_keep_all_invariants(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in (("KEPT", 0), ("OWN", 5), ("HOUR", 0), ("NEEDING", 0), ("EXAMINED", 50)):
         monkeypatch.setattr(retirement, name, value)
     monkeypatch.setattr(snapshot, "RECENT", 1)
@@ -55,7 +57,7 @@ def _little(part: int) -> range:
 
 
 @pytest.mark.parametrize("seed", ON_DISK)
-def test_so_do_runs_on_the_real_journal_and_trunk(seed: int, tmp_path: Path) -> None:
+def test_runs_on_the_real_journal_and_trunk_keep_all_invariants(seed: int, tmp_path: Path) -> None:
     explore_plan(planned(seed), folder=tmp_path)
 
 

@@ -167,7 +167,7 @@ def test_a_journal_whose_migration_is_killed_is_the_old_or_the_new_one(old: Path
 
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("seed", range(3))
-def test_a_migration_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path: Path, seed: int) -> None:
+def test_a_migration_that_is_killed_again_and_again_continues_where_it_was(tmp_path: Path, seed: int) -> None:
     old = sorted(RELEASED.glob("*.db"))[0]
     whole, all_steps = undisturbed(old, tmp_path)
     path = Path(shutil.copy(old, tmp_path / "journal.db"))

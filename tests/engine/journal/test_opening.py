@@ -1,4 +1,4 @@
-"""A journal that takes long to open says how far it is, and can be stopped and gone on with."""
+"""A journal that takes long to open says how far it is, and can be stopped and continued."""
 
 import asyncio
 import os
@@ -80,7 +80,7 @@ def test_a_migration_says_how_far_it_is(old: Path) -> None:
     assert version(old) == VERSION
 
 
-def test_a_migration_that_is_stopped_goes_on_where_it_was(old: Path, tmp_path: Path) -> None:
+def test_a_migration_that_is_stopped_continues_where_it_was(old: Path, tmp_path: Path) -> None:
     opening, before = counted(lambda opening, number: opening.stop() if number == 4 else None)
     with pytest.raises(OpeningStopped):
         open_writer(old, opening)
@@ -122,7 +122,7 @@ async def test_cancelling_an_opening_waits_for_its_thread(old: Path, tmp_path: P
     assert totals(old) == migrated(tmp_path)
 
 
-async def test_a_journal_that_an_older_program_wrote_to_meanwhile_is_added_up_anew(old: Path, tmp_path: Path) -> None:
+async def test_a_journal_that_an_older_program_wrote_to_meanwhile_is_added_up_again(old: Path, tmp_path: Path) -> None:
     opening, before = counted(lambda opening, number: opening.stop() if number == 4 else None)
     with pytest.raises(OpeningStopped):
         open_writer(old, opening)
@@ -212,7 +212,7 @@ async def test_a_long_fold_says_how_far_it_is_and_leaves_checkpoints(
     assert made[-1] == expected.seq
 
 
-async def test_a_long_fold_that_is_stopped_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+async def test_a_long_fold_that_is_stopped_continues_from_its_last_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     expected = await without_checkpoints(path)
     opening, before = counted(lambda opening, number: opening.stop() if number == 10 else None)

@@ -1,4 +1,4 @@
-"""Checkpoints of an older program mean the same to this one, or their number has changed.
+"""Checkpoints of an older program mean the same to this one, unless their number has changed.
 
 Recordings hold the events of runs and the checkpoints that the program of that time made of them.
 """
@@ -68,7 +68,7 @@ def dict_order(snapshot: Snapshot) -> dict[str, list[Any]]:
     }
 
 
-def test_this_meaning_is_recorded() -> None:
+def test_there_is_a_recording_of_the_folds_present_meaning() -> None:
     assert recordings(), f"no recording of meaning {checkpoints.MEANING} in {RECORDED.name}: {ADD}"
     assert len(list(RECORDED.iterdir())) == len(recordings()), "recordings of another meaning are of no use"
 
@@ -120,7 +120,7 @@ async def test_every_kind_of_event_and_every_line_of_the_fold_is_recorded(tmp_pa
 
 
 def lines_missed(file: Path, ran: set[tuple[str, int]]) -> list[int]:
-    """The lines of functions that ran which did not run themselves; raising is no part of a fold that succeeds."""
+    """The lines that did not run, of functions that ran. Lines that raise are no part of a fold that succeeds."""
     text = file.read_text()
     source, missed = text.splitlines(), []
     for function in functions(compile(text, str(file), "exec")):

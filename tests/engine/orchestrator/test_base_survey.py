@@ -276,7 +276,7 @@ def test_stopping_during_the_survey_ends_the_run_and_resuming_it_surveys_again()
     simulated.simulate(main)
 
 
-def test_the_environment_is_looked_up_beside_the_check_and_again_if_that_left_builds_which_agents_will_find() -> None:
+def test_the_environment_is_looked_up_beside_the_check_and_again_if_the_check_left_builds() -> None:
     for builds, looks in ((False, 1), (True, 2)):
 
         def slow(swarm: Swarm, world: simulated.World, builds: bool = builds) -> None:

@@ -93,7 +93,7 @@ def test_workers_that_are_not_more_than_the_cpus_are_not_limited_when_commands_g
     assert governor.limit < 4, "memory may be too little for that, too"
 
 
-def test_commands_that_are_too_few_for_the_cpus_never_limit_workers_though_others_take_all_of_it() -> None:
+def test_as_many_commands_as_cpus_never_limit_workers_even_if_others_take_all_of_it() -> None:
     few = replace(STARVED, runnable=BOUNDS.fewest)
     assert limits([few] * 100) == [100] * 100
     assert decide_builds(few, Builds(4), 4, BOUNDS).slots == 4

@@ -1,4 +1,4 @@
-"""Ended tasks and planners leave the snapshot, leave their counts behind, and stay while a decision needs them."""
+"""Ended tasks and planners leave the snapshot but for their counts, and stay while a decision needs them."""
 
 from collections import Counter
 
@@ -239,7 +239,7 @@ def test_a_planner_at_work_keeps_its_newest_tasks_whatever_others_do() -> None:
     assert kept[-OWN:] == tuple(t.TaskId(f"t-{number}") for number in range(2, OWN + 2))
 
 
-def test_a_root_whose_work_has_all_left_is_still_not_before_planning() -> None:
+def test_a_root_whose_tasks_have_all_left_memory_still_counts_as_having_planned() -> None:
     run = Run()
     run.tell(e.AgentStateChanged(t.AgentState.DONE), run.root)
     run.many(3 * KEPT, run.root)

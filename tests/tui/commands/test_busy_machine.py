@@ -1,4 +1,4 @@
-"""What `runs` and `doctor` say about a machine that is busy, to somebody who looks from outside."""
+"""What `runs` and `doctor` say about a busy machine."""
 
 import json
 from argparse import Namespace

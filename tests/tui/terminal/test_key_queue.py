@@ -1,4 +1,4 @@
-"""Typed ahead: keys wait for the one before, however long it takes, and never go to another pane than they are for."""
+"""Keys that are typed ahead wait for the one before, however long it takes, and never go to the wrong pane."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a key costs: no layout, one frame, and only the rows that changed, which are then what a full repaint shows."""
+"""A key costs no layout, one frame, and only the rows that changed; the result is what a full repaint would show."""
 
 import gc
 import random

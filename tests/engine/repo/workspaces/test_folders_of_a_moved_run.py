@@ -1,4 +1,4 @@
-"""Nothing is made anew where a run's folder was: a part of it there would hide that the folder is gone."""
+"""Nothing is created where a run's folder was: a part of it there would hide that the folder is gone."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.engine.repo.small_repo import SmallRepo
 from tests.git import make_trunk
 
 
-def test_no_part_of_a_moved_run_is_made_anew(tmp_path: Path) -> None:
+def test_no_part_of_a_moved_run_is_created_again(tmp_path: Path) -> None:
     source = SmallRepo(tmp_path)
     source.write("a.txt", "a\n")
     base = source.commit()
