@@ -181,7 +181,9 @@ class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
         AnyValue(),
         Meta(description='The command that a commit must pass to be green, such as "make test"; empty: none.'),
     ] = ""
-    check_timeout: Annotated[TimeLimit, Meta(description="Time limit of one check.")] = "10m"
+    check_timeout: Annotated[
+        TimeLimit, Meta(description="Time limit of one check. Time without a CPU does not count.")
+    ] = "10m"
     require_green_base: Annotated[
         bool,
         Meta(description="End before the first model call if the check fails on the commit to start from."),
@@ -225,7 +227,9 @@ class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[task]`."""
 
     max_steps: Annotated[Limit, Meta(description="Model calls of one attempt.")] = 200
-    timeout: Annotated[TimeLimit, Meta(description="Time limit of one attempt.")] = "45m"
+    timeout: Annotated[TimeLimit, Meta(description="Time limit of one attempt. Time without a CPU does not count.")] = (
+        "45m"
+    )
     attempts: Annotated[Limit, Meta(description="Attempts before a task is given up and its planner told.")] = 2
     max_usd: Annotated[OptionalAmount, Meta(description="Most USD for a task with all its attempts; 0: no limit.")] = (
         0.0
@@ -332,7 +336,9 @@ class BuildSettings(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["npm ci"],
         ),
     ] = ""
-    setup_timeout: Annotated[TimeLimit, Meta(description="Time limit of the setup command.")] = "30m"
+    setup_timeout: Annotated[
+        TimeLimit, Meta(description="Time limit of the setup command. Time without a CPU does not count.")
+    ] = "30m"
     gate: Annotated[
         tuple[str, ...], AnyValue(), Meta(description="Commands that build; only a few of these run at a time.")
     ] = ("cargo *", "make*", "npm *", "pytest*", "*gcc*")

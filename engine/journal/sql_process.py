@@ -1,7 +1,7 @@
 """The process in which one untrusted query runs: `python -m engine.journal.sql_process`.
 
 It reads a request as JSON, writes an answer as JSON, and dies at its deadline even if nobody is left to kill it. The
-kernel limits its memory, its processor time, the size of files and their number; SQLite asks before each table and each
+kernel limits its memory, its CPU time, the size of files and their number; SQLite asks before each table and each
 function that a query names.
 """
 

@@ -1,7 +1,7 @@
 """Gives the UI thread priority over engine threads (GIL, scheduler, garbage collector).
 
 Handling a key takes about ten milliseconds in many small steps. Whenever the UI thread waits, another thread takes the
-GIL and keeps it for the switch interval, and afterwards the UI thread has to wait for a processor again.
+GIL and keeps it for the switch interval, and afterwards the UI thread has to wait for a CPU again.
 """
 
 import ctypes
