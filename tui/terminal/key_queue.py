@@ -73,7 +73,7 @@ class KeyQueueApp(App[int]):
     async def _handle_next(self) -> None:
         """Handle the oldest key in the queue, if there is one."""
         self._key = None
-        if not self._queue:
+        if not (self._queue and self.screen_stack):
             return
         screen, target = self.screen, self.focused or self.screen
         self._key = key = self._queue.popleft()
@@ -101,7 +101,7 @@ class KeyQueueApp(App[int]):
         key = event.key
         if event.again and event.target.post_message(self.Handled(key, event.target, event.on, again=False)):
             return
-        if self.screen is event.on:
+        if self.screen_stack[-1:] in ([], [event.on]):  # empty while the app ends
             self.call_later(self._handle_next_after, key)
         elif key is self._key:
             self._target = self.screen
@@ -117,13 +117,19 @@ class KeyQueueApp(App[int]):
             self.set_timer(STUCK_S, self._look)
 
     def _is_stuck(self) -> bool:
-        """Whether a person interrupts the key, or its widget is gone and with it what would complete the key."""
+        """Whether a person interrupts the key, or its widget is gone and with it what would complete the key.
+
+        The interrupt key itself is stuck once a dialog is open: that has to work even if the pane below never answers.
+        """
         interrupts = [index for index, key in enumerate(self._queue) if key.key == INTERRUPT]
         if interrupts:
             for _ in range(interrupts[-1]):
                 self._queue.popleft()
             return True
+        stack = self.screen_stack
+        if self._key is not None and self._key.key == INTERRUPT:
+            stack = stack[-1:]
         try:
-            return self._target is None or self._target.screen not in self.screen_stack
+            return self._target is None or self._target.screen not in stack
         except NoScreen:
             return True

@@ -130,3 +130,21 @@ async def _until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
+
+
+async def test_a_dialog_that_the_interrupt_key_opens_can_be_used_although_the_pane_below_is_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(key_queue, "STUCK_S", 0.01)
+    app, freed = app_on(small()), asyncio.Event()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert app.focused is not None
+        app.focused.call_later(freed.wait)
+        try:
+            await _type(app, "j", "ctrl+c")
+            await _until(lambda: isinstance(app.screen, Menu))
+            await _type(app, "escape")
+            await _until(lambda: app.screen is main_of(app))
+        finally:
+            freed.set()
