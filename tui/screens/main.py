@@ -72,7 +72,7 @@ class MainScreen(Actionable, PaintingScreen[None]):
             self._notes,
             AgentSettings(self),
             HandoffActions(self.panes, self._steering),
-            ClipboardAndEditor(self, lambda: self.panes.readable),
+            ClipboardAndEditor(self, self._readable),
             ReplayControls(self),
         )
         self._attention = -1
@@ -173,6 +173,11 @@ class MainScreen(Actionable, PaintingScreen[None]):
         self.panes.detail.update()
         retitle(self.panes)
         self._show_keys()
+
+    def _readable(self) -> LineView | None:
+        """What an editor opens: the detail of the selected agent even if another is still shown."""
+        self.panes.detail.update()
+        return self.panes.readable
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self._show_keys()

@@ -123,6 +123,10 @@ async def test_a_held_key_shows_the_detail_of_the_first_and_of_the_last_agent(
             assert re.search(rf"2 detail · \S+ \w+ · {paths[-1]} ", picture.text)
             assert re.search(rf"agent +{first} ·", main.panes.detail.body.copied_text())
         assert len({first, *paths}) == 9
+        opened: list[str] = []
+        monkeypatch.setattr("tui.screens.clipboard_and_editor._run_on", lambda *words: opened.append(words[-1]))
+        await pilot.press("e")
+        assert re.search(rf"agent +{paths[-1]} ·", opened[0]), "an editor opens what is selected, not what is shown"
         main._show_detail()
         await _paint(pilot)
         assert re.search(rf"agent +{paths[-1]} ·", main.panes.detail.body.copied_text())
