@@ -25,8 +25,9 @@ LAST_TIME = 253_402_300_799_999_999
 _ANYTHING = "SELECT 1 FROM sqlite_schema LIMIT 1"
 _RUN = """SELECT repo, models, state, exit_status, agents, failed, usd, created,
   coalesce((SELECT substr(text, 1, 100000) FROM intents ORDER BY version DESC LIMIT 1), '') AS intent,
-  (SELECT body -> '$.limit' FROM events WHERE kind IN ('load_limited', 'epoch_started') ORDER BY seq DESC LIMIT 1)
-    AS load_limit,
+  (SELECT json_extract(body, '$.limit') FROM events WHERE seq = max(
+    coalesce((SELECT max(seq) FROM events WHERE kind = 'load_limited'), 0),
+    coalesce((SELECT max(seq) FROM events WHERE kind = 'epoch_started'), 0))) AS load_limit,
   (SELECT max(seq) FROM events) AS last_seq, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at
   FROM runs ORDER BY created LIMIT 1"""
 
