@@ -196,7 +196,7 @@ def _starvation(sample: Sample, bounds: Bounds) -> str:
     """A sentence if commands get no CPU, with the share that other programs use. Empty if commands get enough, or are
     so few that fewer workers would not give them more."""
     if sample.starved > bounds.starved_high and sample.runnable > bounds.fewest:
-        others = f", other programs use {sample.cpu_others:.0f}%" if sample.cpu_others >= OTHERS else ""
+        others = f"; other programs use {sample.cpu_others:.0f}% of it" if sample.cpu_others >= OTHERS else ""
         return f"commands wait for a CPU {sample.starved:.0f}% of the time{others}"
     return ""
 

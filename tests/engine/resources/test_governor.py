@@ -104,7 +104,7 @@ def test_as_many_commands_as_cpus_never_limit_workers_even_if_others_take_all_of
 def test_the_reason_names_other_programs_where_they_use_the_cpu() -> None:
     reasons = [decide(sample, Load(100), 100, BOUNDS).reason for sample in (STARVED, replace(STARVED, cpu_others=5))]
     assert reasons == [
-        "commands wait for a CPU 95% of the time, other programs use 80%",
+        "commands wait for a CPU 95% of the time; other programs use 80% of it",
         "commands wait for a CPU 95% of the time",
     ]
 

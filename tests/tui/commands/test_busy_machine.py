@@ -12,7 +12,7 @@ from engine.runs.folder import RunFolder
 from engine.runs.listing import RunListing
 from tui.commands import doctor, runs
 
-LIMIT = LoadLimit(2, 1, "commands wait for a CPU 90% of the time, other programs use 80%")
+LIMIT = LoadLimit(2, 1, "commands wait for a CPU 90% of the time; other programs use 80% of it")
 
 
 @pytest.mark.parametrize(
