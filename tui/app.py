@@ -91,12 +91,10 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         self.theme = themes.chosen.name
         self.set_keymap({id: ",".join(self.keymap.keys[id]) for id in launch.settings.keys})
 
-    async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Paste):
-            event.text = clean(event.text)  # the clipboard may hold control characters that an agent printed
-            if isinstance(self.focused, Input):
-                event.text = self._as_one_line(event.text, min(PASTED, self.focused.max_length or PASTED))
-        await super().on_event(event)
+    def before_paste(self, event: events.Paste) -> None:
+        event.text = clean(event.text)  # the clipboard may hold control characters that an agent printed
+        if isinstance(self.focused, Input):
+            event.text = self._as_one_line(event.text, min(PASTED, self.focused.max_length or PASTED))
 
     def _as_one_line(self, text: str, most: int) -> str:
         """A pasted text as one line, cut off at `most` characters: a huge one would block the screen."""

@@ -1,4 +1,4 @@
-"""A queue of keys: each is handled completely before the next one, however long that takes.
+"""A queue of keys and pasted texts: each is handled completely before the next one, however long that takes.
 
 A terminal sends several keys at once when a person types fast or the connection is slow. Textual would send all of them
 to the widget that has the focus, even those meant for a screen that the first key opens: letters of a text would become
@@ -26,6 +26,9 @@ INTERRUPT = "ctrl+c"
 """The key that is handled even if the one before it never is. As in a terminal, it drops what was typed before it."""
 
 
+Typed = events.Key | events.Paste
+
+
 class KeyQueueApp(App[int]):
     """An app that handles one key at a time."""
 
@@ -35,7 +38,7 @@ class KeyQueueApp(App[int]):
         It is sent twice, so that it also follows a message that the widget sends because of the key.
         """
 
-        def __init__(self, key: events.Key, target: Widget, on: "Screen[object]", *, again: bool) -> None:
+        def __init__(self, key: "Typed", target: Widget, on: "Screen[object]", *, again: bool) -> None:
             super().__init__()
             self.key = key
             self.target = target
@@ -44,9 +47,9 @@ class KeyQueueApp(App[int]):
 
     def __init__(self, *, ansi_color: bool | None = None, driver_class: type[Driver] | None = None) -> None:
         super().__init__(driver_class, ansi_color=ansi_color)
-        self._queue: deque[events.Key] = deque()
-        self._key: events.Key | None = None
-        """The key that is being handled."""
+        self._queue: deque[Typed] = deque()
+        self._key: Typed | None = None
+        """The key, or pasted text, that is being handled."""
         self._target: Widget | None = None
         """The widget that handles it, and then the screen that it opened, until that is painted."""
         self._key_at = 0.0
@@ -58,9 +61,9 @@ class KeyQueueApp(App[int]):
             self.set_interval(1.0, lambda: collect_while_idle(time.monotonic() - self._typed_at))
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.InputEvent):
+        if isinstance(event, events.InputEvent | events.Paste):
             self._typed_at = time.monotonic()
-        if not isinstance(event, events.Key) or event.is_forwarded:
+        if not isinstance(event, Typed) or event.is_forwarded:
             await super().on_event(event)
             return
         self._queue.append(event)
@@ -78,14 +81,19 @@ class KeyQueueApp(App[int]):
         screen, target = self.screen, self.focused or self.screen
         self._key = key = self._queue.popleft()
         self._target, self._key_at = target, time.monotonic()
-        if isinstance(screen, PaintingScreen) and not isinstance(target, Input):
+        if isinstance(key, events.Paste):
+            self.before_paste(key)
+        if isinstance(key, events.Key) and isinstance(screen, PaintingScreen) and not isinstance(target, Input):
             await self._act(screen, key)
         else:
             await super().on_event(key)
         if not target.post_message(self.Handled(key, target, screen, again=True)):
             self.call_later(self._handle_next_after, key)
 
-    async def _handle_next_after(self, key: events.Key) -> None:
+    def before_paste(self, event: events.Paste) -> None:
+        """May change a text just before the focused widget gets it."""
+
+    async def _handle_next_after(self, key: Typed) -> None:
         """Handle the next key, unless the queue has already stopped waiting for this one."""
         if key is self._key:
             await self._handle_next()
@@ -121,15 +129,19 @@ class KeyQueueApp(App[int]):
 
         The interrupt key itself is stuck once a dialog is open: that has to work even if the pane below never answers.
         """
-        interrupts = [index for index, key in enumerate(self._queue) if key.key == INTERRUPT]
+        interrupts = [index for index, key in enumerate(self._queue) if _interrupts(key)]
         if interrupts:
             for _ in range(interrupts[-1]):
                 self._queue.popleft()
             return True
         stack = self.screen_stack
-        if self._key is not None and self._key.key == INTERRUPT:
+        if _interrupts(self._key):
             stack = stack[-1:]
         try:
             return self._target is None or self._target.screen not in stack
         except NoScreen:
             return True
+
+
+def _interrupts(key: Typed | None) -> bool:
+    return isinstance(key, events.Key) and key.key == INTERRUPT

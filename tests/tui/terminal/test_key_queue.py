@@ -84,6 +84,19 @@ async def test_letters_typed_during_a_slow_key_go_to_what_it_opens(monkeypatch: 
         assert not session.commands
 
 
+async def test_pasted_text_comes_after_what_was_typed_before_it(held: Held) -> None:
+    session = small()
+    app = app_on(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await _type(app, "i", *"ab")
+        app.post_message(events.Paste("pasted"))
+        await _type(app, *"yz")
+        held.release()
+        await _until(lambda: isinstance(app.screen, IntentScreen) and "yz" in app.screen.draft)
+        assert "abpastedyz" in app.screen.query_one(TextArea).text
+
+
 async def test_the_interrupt_key_goes_before_keys_that_wait_and_drops_them(held: Held) -> None:
     session = small()
     app = app_on(session)
