@@ -113,8 +113,9 @@ class MainScreen(Actionable, PaintingScreen[None]):
         changed = self.host.refresh_view()
         if not self.is_current and not changed:
             return
-        if self.is_current:
+        if self.app.screen is self:  # letters typed in a dialog would answer the one that opens over it
             self._red_base.look()
+        if self.is_current:
             self._notes.look()
         slow = self._ticks % 5 == 1
         if changed or slow:

@@ -56,6 +56,22 @@ async def test_a_person_goes_on_stops_or_decides_later(key: str, sent: list[type
             assert session.commands == [Cancel(ROOT, "stopped because the base fails the check")]
 
 
+async def test_letters_typed_in_another_dialog_do_not_answer_it() -> None:
+    session = waiting(passed=True)
+    async with app_on(session).run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await press(pilot, "ctrl+p")
+        session.record(e.BaseSurveyed(BaseSurvey(Check(session.at, CommitId("c"), False, 1, "", 2.0, clean=True))))
+        session.record(e.RunStateChanged(RunState.PAUSED, "the check fails in a clean copy"))
+        await main_of(pilot.app).poll()
+        await press(pilot, "s")
+        assert not session.commands
+        await press(pilot, "escape")
+        await main_of(pilot.app).poll()
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, Menu), "it asks once the other dialog is closed"
+
+
 async def test_a_base_that_passes_asks_nothing() -> None:
     async with app_on(waiting(passed=True)).run_test(size=(100, 30)) as pilot:
         await settle(pilot)
