@@ -88,9 +88,11 @@ class Spawned:
 
     async def close(self) -> None:
         if self._inside is not None:
-            await _readable(self._inside, FORK_S)
-            os.close(self._inside)
-            self._inside = None
+            inside, self._inside = self._inside, None
+            try:
+                await _readable(inside, FORK_S)
+            finally:
+                os.close(inside)
 
 
 class Forked:

@@ -147,7 +147,7 @@ class SandboxSession:
             async with asyncio.timeout(READY_S):
                 await ready
         except (WorkspaceLost, TimeoutError, OSError) as error:
-            await session.close()
+            await asyncio.shield(session.close())
             said = output_text(start.log.read_bytes()).strip()[-2000:]
             raise WorkspaceLost(f"the sandbox did not start: {said or error}") from error
         except BaseException:

@@ -220,6 +220,39 @@ async def test_a_start_that_is_cancelled_leaves_no_descriptor_or_control_group(
             prepared.group.descriptors()
 
 
+async def test_a_start_that_fails_and_is_then_cancelled_leaves_no_descriptor_or_control_group(
+    choice: Choice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await start(choice, tmp_path / "first")).close()
+    fork, close, closing = Zygote.fork, SandboxSession.close, asyncio.Event()
+
+    async def fork_and_kill(self: Zygote, argv: Sequence[str], fds: Sequence[int]) -> Forked:
+        made = await fork(self, argv, fds)
+        made.kill()
+        return made
+
+    async def close_slowly(self: SandboxSession) -> None:
+        closing.set()
+        await asyncio.sleep(0.01)
+        await close(self)
+
+    monkeypatch.setattr(Zygote, "fork", fork_and_kill)
+    monkeypatch.setattr(SandboxSession, "close", close_slowly)
+    open_before = os.listdir("/proc/self/fd")
+    prepared = prepare(choice, tmp_path / "cancelled")
+    starting = asyncio.create_task(SandboxSession.start(prepared))
+    await closing.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    this = asyncio.current_task()
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not this), return_exceptions=True)
+    await wait_until_open(len(open_before))
+    if prepared.group is not None:
+        with pytest.raises(FileNotFoundError):
+            prepared.group.descriptors()
+
+
 def fill_gaps() -> list[int]:
     """Use every free descriptor below the highest that is open, and one above it."""
     filled = [os.open("/dev/null", os.O_RDONLY)]
