@@ -201,7 +201,8 @@ class GroupMerge:
         message = message_bytes(request.message)
         commit = CommitId(self.new.commit(tree, [self.tip], COMMITTER, self._at, message).hex())
         large = large_files(self.new, edits)
-        added, removed = (not merge.overlapping and merge.change.lines) or self._lines(changed)
+        counted = None if merge.overlapping else merge.change.lines
+        added, removed = self._lines(changed) if counted is None else counted
         result = LandResult(
             *(LandingState.MERGED, self.tip, commit, paths),
             large=large,
