@@ -116,7 +116,8 @@ def _done(side: sqlite3.Connection, version: int, events: int) -> dict[str, int]
 def _go_on(
     db: sqlite3.Connection, side: sqlite3.Connection, done: dict[str, int], opening: Opening, events: int
 ) -> None:
-    """Add up what is left. If it is stopped, it commits what it has added so far and raises OpeningStopped."""
+    """Compute the tables from the remaining events, in steps. If `opening` is stopped, commit the last step and raise
+    OpeningStopped."""
     pages = 0
     side.execute("BEGIN")
     for part, read in PARTS.items():

@@ -42,7 +42,7 @@ class ModelMeter(Protocol):
 
 
 class CommandMeter(Protocol):
-    """Seconds since the start in which agents' commands could run, and in which they had no CPU of these."""
+    """`ready_s`: seconds since the start in which agents' commands could run. `lost_s`: those of them without a CPU."""
 
     ready_s: float
     lost_s: float
