@@ -46,7 +46,7 @@ def in_own_folder(above: int, name: str) -> Iterator[str]:
     """Files in a workspace's `.swarm` that the engine did not put there."""
     for found in _files(above, name):
         below = found.removeprefix(".swarm/")
-        if not below.startswith(("output-", "yours/")):
+        if not below.startswith(("output-", "yours/", "replacement")):
             yield found
 
 

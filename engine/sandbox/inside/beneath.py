@@ -31,7 +31,19 @@ def parts_of(root: bytes, path: bytes) -> list[bytes]:
 
 
 def open_beneath(root: bytes, path: bytes, flags: int, *, make: bool = False) -> int:
-    """A descriptor of `path` below `root`. Links are followed only while they stay inside.
+    """A descriptor of `path` below `root`. `make` creates missing folders. Raises Refused or OSError."""
+    folder, name = place_beneath(root, path, make=make)
+    try:
+        if name == b".":
+            flags &= ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC)
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def place_beneath(root: bytes, path: bytes, *, make: bool = False) -> tuple[int, bytes]:
+    """A descriptor of the folder in which `path` lies below `root`, and the name there; `.` if the path is the root, or
+    ends in `..`. Links are followed only while they stay inside.
 
     No step is opened through a link, so concurrent changes cannot lead outside. `make` creates missing folders. Raises
     Refused or OSError.
@@ -61,9 +73,8 @@ def open_beneath(root: bytes, path: bytes, flags: int, *, make: bool = False) ->
             elif left:
                 stack.append(_step(name, stack[-1], make))
             else:
-                return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=stack[-1])
-        # The path is a folder reached through `..`, or the root.
-        return os.open(b".", flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC) | os.O_NONBLOCK, dir_fd=stack[-1])
+                return stack.pop(), name
+        return stack.pop(), b"."
     finally:
         for step in stack:
             os.close(step)

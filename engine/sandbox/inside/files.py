@@ -2,10 +2,12 @@
 
 import os
 
-from .beneath import FOLDER, INTO, LINK, REGULAR, STEP, kind, open_beneath, parts_of, prefix_of, walk
+from .beneath import FOLDER, INTO, LINK, REGULAR, STEP, kind, open_beneath, parts_of, place_beneath, prefix_of, walk
 from .frames import Refused, write_all
 
 OURS = b".swarm"
+REPLACEMENT = OURS + b"/replacement"
+"""The new version of a file, until it takes the place of the old one."""
 MAX_DEPTH = 64
 
 
@@ -35,16 +37,53 @@ def write(root: bytes, path: bytes, content: bytes) -> list[bytes]:
     """Create a file, or replace an existing file's content and keep its mode. Missing folders are created."""
     if not parts_of(root, path):
         raise Refused("is a folder")
-    # Truncate only after the descriptor turns out to be a regular file.
-    fd = open_beneath(root, path, os.O_WRONLY | os.O_CREAT, make=True)
+    folder, name = place_beneath(root, path, make=True)
     try:
-        if kind(os.fstat(fd).st_mode) != REGULAR:
-            raise Refused("is not a regular file")
-        os.ftruncate(fd, 0)
-        write_all(fd, content)
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=folder)
+        try:
+            info = os.fstat(fd)
+            if kind(info.st_mode) != REGULAR:
+                raise Refused("is not a regular file")
+            if not info.st_size or not _replace(root, folder, name, info.st_mode, content):
+                os.ftruncate(fd, 0)
+                write_all(fd, content)
+        finally:
+            os.close(fd)
     finally:
-        os.close(fd)
+        os.close(folder)
     return []
+
+
+def _replace(root: bytes, folder: int, name: bytes, mode: int, content: bytes) -> bool:
+    """Replace a file at once: if this process ends meanwhile, or the disk is full, the old content stays. Returns
+    whether the folders allow that; if not, nothing has changed. Raises OSError if the content cannot be written.
+    """
+    try:
+        own, new = place_beneath(root, REPLACEMENT, make=True)
+    except (Refused, OSError):
+        return False
+    try:
+        try:
+            _remove_at(own, new)
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=own)
+        except OSError:
+            return False
+        try:
+            write_all(fd, content)
+            os.fchmod(fd, mode & 0o7777)
+        except BaseException:
+            _remove_at(own, new)
+            raise
+        finally:
+            os.close(fd)
+        try:
+            os.rename(new, name, src_dir_fd=own, dst_dir_fd=folder)
+        except OSError:
+            _remove_at(own, new)
+            return False
+        return True
+    finally:
+        os.close(own)
 
 
 def show(root: bytes, path: bytes, depth: bytes, limit: bytes) -> list[bytes]:
