@@ -76,8 +76,9 @@ def driver_on(output: Output) -> type[LinuxDriver]:
             if not received:  # the terminal has closed
                 self._loop.remove_reader(self.fileno)
                 return
-            for message in self._parser.feed(self._decode(received)):
-                self.process_message(message)
+            if text := self._decode(received):  # the parser takes an empty text for the end of all input
+                for message in self._parser.feed(text):
+                    self.process_message(message)
             if self._tick is not None:
                 self._tick.cancel()
             self._tick = self._loop.call_later(TICK_S, self._end_escape)

@@ -65,6 +65,16 @@ async def test_bytes_become_keys_without_a_thread() -> None:
 
 
 @pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("alone", [b"\xff", b"\xc3"], ids=["no text", "half a character"])
+async def test_bytes_that_are_no_character_do_not_end_the_input(alone: bytes) -> None:
+    wires = Wires()
+    wires.types(alone)
+    wires.types(b"\xa9")
+    wires.types(b"k")
+    assert wires.inbox.keys == (["é", "k"] if alone == b"\xc3" else ["k"])
+
+
+@pytest.mark.usefixtures("handlers")
 async def test_an_escape_alone_is_a_key_and_with_more_a_sequence() -> None:
     wires = Wires()
     wires.types(b"\x1b[A")
